@@ -1,0 +1,1 @@
+"""A convolution kernel as a linear operator: boundaries, adjoint, circulant structure."""

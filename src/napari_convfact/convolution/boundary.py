@@ -1,0 +1,64 @@
+"""How an image goes on beyond its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+PADDINGS = ("periodic", "reflect", "zero")
+
+
+def pad(x: Tensor, before: Sequence[int], after: Sequence[int], boundary: str) -> Tensor:
+    """Continue an image beyond its edges along its last axes.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        ``(..., *n)``.
+    before, after : sequence of int
+        Samples to add on each side of the last ``len(before)`` axes; they may exceed the image.
+    boundary : {"periodic", "reflect", "zero"}
+        ``"reflect"`` repeats the edge sample (``scipy.ndimage``'s "reflect").
+
+    Returns
+    -------
+    torch.Tensor
+        ``(..., *(before + n + after))``.
+    """
+    if boundary not in PADDINGS:
+        raise ValueError(f"boundary must be one of {', '.join(PADDINGS)}, not {boundary!r}.")
+    ndim = len(before)
+    for axis, (low, high) in enumerate(zip(before, after, strict=True)):
+        if low or high:
+            x = _pad_axis(x, axis - ndim, low, high, boundary)
+    return x
+
+
+def _pad_axis(x: Tensor, dim: int, low: int, high: int, boundary: str) -> Tensor:
+    n = x.shape[dim]
+    if boundary == "zero":
+        shape = list(x.shape)
+        shape[dim] = low + n + high
+        padded = x.new_zeros(shape)
+        padded.narrow(dim, low, n).copy_(x)
+        return padded
+    return x.index_select(dim, source_index(n, low, high, boundary).to(x.device))
+
+
+def source_index(n: int, low: int, high: int, boundary: str) -> Tensor:
+    """Return which of `n` samples each sample of the padded axis repeats."""
+    position = torch.arange(-low, n + high)
+    if boundary == "periodic":
+        return torch.remainder(position, n)
+    folded = torch.remainder(position, 2 * n)
+    return torch.where(folded < n, folded, 2 * n - 1 - folded)
+
+
+def crop(x: Tensor, start: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Return the window of the last axes that begins at `start` and has `shape` (a view)."""
+    ndim = len(start)
+    for axis, (first, n) in enumerate(zip(start, shape, strict=True)):
+        x = x.narrow(axis - ndim, first, n)
+    return x

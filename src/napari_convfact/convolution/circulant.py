@@ -1,0 +1,84 @@
+"""Convolution on a torus: the circulant operator that the Fourier transform diagonalizes.
+
+Every other boundary is reached from here by padding and cropping (circulant embedding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.foundation import fft
+
+
+def default_origin(kernel_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the index that a kernel's origin has by convention: ``n // 2`` of each axis."""
+    return tuple(n // 2 for n in kernel_shape)
+
+
+def transfer_function(
+    kernel: np.ndarray | Tensor,
+    shape: Sequence[int],
+    *,
+    origin: Sequence[int] | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> Tensor:
+    """Return the eigenvalues of the circulant convolution with a kernel.
+
+    Parameters
+    ----------
+    kernel : array
+        Real, ``(..., *k)`` with ``len(k) == len(shape)``. A kernel that is larger than the
+        torus wraps around, as periodic convolution does.
+    shape : sequence of int
+        Size of the torus.
+    origin : sequence of int, optional
+        Index of the kernel's origin; ``k // 2`` by default.
+    dtype : torch.dtype
+        Real type; the result is of the corresponding complex type.
+    device : str or torch.device
+        Where the result lies.
+
+    Returns
+    -------
+    torch.Tensor
+        Complex, ``(..., *shape[:-1], shape[-1] // 2 + 1)``.
+    """
+    # The kernel is placed and transformed in float64: it is done once and used often.
+    values = torch.as_tensor(kernel, dtype=torch.float64, device="cpu")
+    values = wrap(values, shape, origin)
+    spectrum = fft.rfftn(values, shape)
+    complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
+    return spectrum.to(device=device, dtype=complex_dtype)
+
+
+def wrap(kernel: Tensor, shape: Sequence[int], origin: Sequence[int] | None = None) -> Tensor:
+    """Lay a kernel on a torus with its origin at index 0.
+
+    Parameters
+    ----------
+    kernel : torch.Tensor
+        ``(..., *k)``.
+    shape : sequence of int
+        Size of the torus; entries that fall on the same place add up.
+    origin : sequence of int, optional
+        Index of the kernel's origin; ``k // 2`` by default.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(..., *shape)``.
+    """
+    ndim = len(shape)
+    kernel_shape = kernel.shape[-ndim:]
+    origin = default_origin(kernel_shape) if origin is None else origin
+    for axis, (k, n, o) in enumerate(zip(kernel_shape, shape, origin, strict=True)):
+        dim = axis - ndim
+        index = torch.remainder(torch.arange(k, device=kernel.device) - o, n)
+        wrapped = kernel.new_zeros([*kernel.shape[:dim], n, *kernel.shape[dim:][1:]])
+        kernel = wrapped.index_add_(dim, index, kernel)
+    return kernel

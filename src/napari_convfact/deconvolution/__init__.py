@@ -1,0 +1,1 @@
+"""Methods that undo a convolution."""

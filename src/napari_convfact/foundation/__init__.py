@@ -1,0 +1,1 @@
+"""Transforms, devices, the job protocol and input checks that everything else stands on."""

@@ -1,0 +1,79 @@
+"""Real Fourier transforms of tensors over their last axes.
+
+On the CPU they run through ``scipy.fft`` on the tensor's own memory, which measures
+faster than torch there; on other devices, and where gradients are needed, through torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import scipy.fft
+import torch
+from torch import Tensor
+
+from napari_convfact.foundation.device import cpu_count
+
+
+def fast_length(n: int) -> int:
+    """Return the smallest length of at least `n` whose real transform is fast."""
+    return int(scipy.fft.next_fast_len(n, real=True))
+
+
+def fast_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return `fast_length` of each axis."""
+    return tuple(fast_length(n) for n in shape)
+
+
+def rfftn(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Transform the last ``len(shape)`` axes of a real tensor.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        Real, ``(..., *n)``.
+    shape : sequence of int
+        The transform's size; axes of `x` that are shorter are padded with zeros at the end.
+
+    Returns
+    -------
+    torch.Tensor
+        Complex, the last axis halved: ``(..., *shape[:-1], shape[-1] // 2 + 1)``.
+    """
+    axes = tuple(range(-len(shape), 0))
+    if _through_torch(x):
+        return torch.fft.rfftn(x, s=tuple(shape), dim=axes)
+    return torch.from_numpy(
+        scipy.fft.rfftn(x.numpy(), s=tuple(shape), axes=axes, workers=cpu_count())
+    )
+
+
+def irfftn(spectrum: Tensor, shape: Sequence[int], *, overwrite: bool = False) -> Tensor:
+    """Invert `rfftn`.
+
+    Parameters
+    ----------
+    spectrum : torch.Tensor
+        Complex, ``(..., *shape[:-1], shape[-1] // 2 + 1)``.
+    shape : sequence of int
+        Size of the real result. It is never guessed: an odd last axis would lose a column.
+    overwrite : bool
+        Allow the memory of `spectrum` to be used for work.
+
+    Returns
+    -------
+    torch.Tensor
+        Real, ``(..., *shape)``.
+    """
+    axes = tuple(range(-len(shape), 0))
+    if _through_torch(spectrum):
+        return torch.fft.irfftn(spectrum, s=tuple(shape), dim=axes)
+    work = spectrum.resolve_conj().numpy()
+    if len(shape) > 1:
+        # scipy's irfftn always copies its input; these two passes need not.
+        work = scipy.fft.ifftn(work, axes=axes[:-1], overwrite_x=overwrite, workers=cpu_count())
+    return torch.from_numpy(scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=cpu_count()))
+
+
+def _through_torch(x: Tensor) -> bool:
+    return x.device.type != "cpu" or x.requires_grad

@@ -1,0 +1,188 @@
+"""Turn what users pass into arrays that can be computed with, or say what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.ndimage
+
+Missing = Literal["error", "fill"]
+
+
+@dataclass(frozen=True)
+class CheckedImage:
+    """An image that is safe to compute with.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        float32 (or the requested dtype), C-contiguous, native byte order, all finite.
+    missing : numpy.ndarray or None
+        bool, True where `data` was filled because the input was not finite.
+    notes : tuple of str
+        What was changed, in sentences for the user.
+    """
+
+    data: np.ndarray
+    missing: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    def restore_missing(self, result: np.ndarray) -> np.ndarray:
+        """Return `result` with NaN where the input had no value."""
+        if self.missing is None:
+            return result
+        return np.where(self.missing, np.array(np.nan, result.dtype), result)
+
+
+def check_image(
+    array: Any,
+    *,
+    name: str = "image",
+    ndim: int = 1,
+    missing: Missing = "error",
+    dtype: str = "float32",
+) -> CheckedImage:
+    """Check an image and convert it.
+
+    Parameters
+    ----------
+    array : array_like
+        Real numbers of any dtype, byte order, strides.
+    name : str
+        How to call it in messages.
+    ndim : int
+        The least number of axes.
+    missing : {"error", "fill"}
+        What to do about NaN and infinite values: refuse, or fill each with its nearest
+        finite neighbour (`CheckedImage.restore_missing` puts them back into a result).
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+
+    Returns
+    -------
+    CheckedImage
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compute with: wrong type, empty, complex, too few axes,
+        values that are not finite.
+    """
+    values = _as_numeric(array, name)
+    if values.ndim < ndim:
+        raise ValueError(
+            f"The {name} has {values.ndim} axes but {ndim} are needed: its shape is {values.shape}."
+        )
+    notes = []
+    if values.dtype == bool:
+        notes.append(f"The {name} is boolean: it was taken as 0 and 1.")
+    data = np.ascontiguousarray(values, dtype=dtype)
+    if data.dtype == np.float32 and values.dtype.kind == "f" and values.dtype.itemsize > 4:
+        _check_range(values, data, name)
+    bad = ~np.isfinite(data)
+    if not bad.any():
+        return CheckedImage(data, None, tuple(notes))
+    count = int(bad.sum())
+    if missing == "error" or count == bad.size:
+        raise ValueError(
+            f"The {name} has {count} values that are NaN or infinite: replace them, "
+            'or pass missing="fill" to fill each with its nearest neighbour.'
+        )
+    notes.append(f"{count} values of the {name} were NaN or infinite and were filled.")
+    return CheckedImage(_fill_from_nearest(data, bad), bad, tuple(notes))
+
+
+def check_kernel(array: Any, *, name: str = "kernel", dtype: str = "float64") -> np.ndarray:
+    """Check a convolution kernel and convert it.
+
+    Parameters
+    ----------
+    array : array_like
+        Real, finite, at least one axis.
+    name : str
+        How to call it in messages.
+    dtype : str
+        Type of the result.
+
+    Returns
+    -------
+    numpy.ndarray
+        C-contiguous, of the requested dtype.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, complex, not finite or not numeric.
+    """
+    return check_image(array, name=name, dtype=dtype).data
+
+
+def check_psf(
+    array: Any, *, name: str = "PSF", dtype: str = "float64"
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Check a point spread function and divide it by its sum.
+
+    Parameters
+    ----------
+    array : array_like
+        Real and finite with a positive sum. Negative entries are clipped to zero.
+    name : str
+        How to call it in messages.
+    dtype : str
+        Type of the result.
+
+    Returns
+    -------
+    psf : numpy.ndarray
+        Non-negative, of sum 1.
+    notes : tuple of str
+        What was changed, in sentences for the user.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, complex, not finite, zero or of negative sum.
+    """
+    psf = check_kernel(array, name=name, dtype=dtype)
+    if not psf.any():
+        raise ValueError(f"The {name} is zero everywhere: choose the layer that holds the kernel.")
+    if psf.sum() <= 0:
+        raise ValueError(
+            f"The {name} sums to {psf.sum():.3g}, so it is a filter kernel and not a PSF: "
+            "a PSF has a positive sum."
+        )
+    notes: tuple[str, ...] = ()
+    negative = int((psf < 0).sum())
+    if negative:
+        notes = (f"{negative} negative values of the {name} were set to zero.",)
+        psf = psf.clip(min=0)
+    return psf / psf.sum(), notes
+
+
+def _as_numeric(array: Any, name: str) -> np.ndarray:
+    if isinstance(array, (list, tuple)) and any(hasattr(level, "shape") for level in array):
+        raise ValueError(
+            f"The {name} is a list of arrays (a multiscale pyramid?): pass its first level."
+        )
+    values = np.asarray(array)
+    if values.dtype.kind == "c":
+        raise ValueError(
+            f"The {name} is complex: pass its magnitude (abs) or its real part instead."
+        )
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"The {name} holds {values.dtype} values: numbers are needed.")
+    if values.size == 0:
+        raise ValueError(f"The {name} is empty: its shape is {values.shape}.")
+    return values
+
+
+def _check_range(values: np.ndarray, data: np.ndarray, name: str) -> None:
+    if np.isinf(data).sum() > np.isinf(values).sum():
+        raise ValueError(f"The {name} has values beyond float32 (3.4e38): rescale it.")
+
+
+def _fill_from_nearest(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    nearest = scipy.ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
+    return np.ascontiguousarray(data[tuple(nearest)])

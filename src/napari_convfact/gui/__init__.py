@@ -1,0 +1,1 @@
+"""The napari widgets. The only package that imports napari, magicgui or Qt."""

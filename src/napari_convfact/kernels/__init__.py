@@ -1,0 +1,1 @@
+"""Kernels: shapes, point spread functions, and what prepares them for use."""

@@ -1,0 +1,1 @@
+"""Operations: the parameters and the job of each thing a user can run."""

@@ -1,0 +1,1 @@
+"""Sample data: generated, or small and licensed."""
