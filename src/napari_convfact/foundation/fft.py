@@ -43,9 +43,8 @@ def rfftn(x: Tensor, shape: Sequence[int]) -> Tensor:
     axes = tuple(range(-len(shape), 0))
     if _through_torch(x):
         return torch.fft.rfftn(x, s=tuple(shape), dim=axes)
-    return torch.from_numpy(
-        scipy.fft.rfftn(x.numpy(), s=tuple(shape), axes=axes, workers=cpu_count())
-    )
+    spectrum = scipy.fft.rfftn(x.numpy(), s=tuple(shape), axes=axes, workers=cpu_count())
+    return torch.as_tensor(spectrum)
 
 
 def irfftn(spectrum: Tensor, shape: Sequence[int], *, overwrite: bool = False) -> Tensor:
@@ -72,7 +71,7 @@ def irfftn(spectrum: Tensor, shape: Sequence[int], *, overwrite: bool = False) -
     if len(shape) > 1:
         # scipy's irfftn always copies its input; these two passes need not.
         work = scipy.fft.ifftn(work, axes=axes[:-1], overwrite_x=overwrite, workers=cpu_count())
-    return torch.from_numpy(scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=cpu_count()))
+    return torch.as_tensor(scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=cpu_count()))
 
 
 def _through_torch(x: Tensor) -> bool:

@@ -56,7 +56,8 @@ def run(job: Job[T], on_step: Callable[[Step], object] | None = None) -> T:
             try:
                 step = next(job)
             except StopIteration as stop:
-                return stop.value
+                result: T = stop.value
+                return result
             if on_step is not None:
                 on_step(step)
     finally:
