@@ -62,3 +62,41 @@ def crop(x: Tensor, start: Sequence[int], shape: Sequence[int]) -> Tensor:
     for axis, (first, n) in enumerate(zip(start, shape, strict=True)):
         x = x.narrow(axis - ndim, first, n)
     return x
+
+
+def pad_adjoint(y: Tensor, before: Sequence[int], after: Sequence[int], boundary: str) -> Tensor:
+    """Apply the adjoint of `pad`: add every padded sample back to the sample it repeats.
+
+    Parameters
+    ----------
+    y : torch.Tensor
+        ``(..., *(before + n + after))``.
+    before, after : sequence of int
+        As they were given to `pad`.
+    boundary : {"periodic", "reflect", "zero"}
+        As it was given to `pad`.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(..., *n)``.
+    """
+    if boundary not in PADDINGS:
+        raise ValueError(f"boundary must be one of {', '.join(PADDINGS)}, not {boundary!r}.")
+    ndim = len(before)
+    for axis, (low, high) in enumerate(zip(before, after, strict=True)):
+        if low or high:
+            y = _fold_axis(y, axis - ndim, low, high, boundary)
+    return y
+
+
+def _fold_axis(y: Tensor, dim: int, low: int, high: int, boundary: str) -> Tensor:
+    n = y.shape[dim] - low - high
+    inner = y.narrow(dim, low, n)
+    if boundary == "zero":
+        return inner
+    inner = inner.clone()
+    source = source_index(n, low, high, boundary).to(y.device)
+    inner.index_add_(dim, source[:low], y.narrow(dim, 0, low))
+    inner.index_add_(dim, source[low + n :], y.narrow(dim, low + n, high))
+    return inner

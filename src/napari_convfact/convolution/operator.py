@@ -1,0 +1,323 @@
+"""A convolution kernel as a linear operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.convolution.boundary import crop, pad, pad_adjoint
+from napari_convfact.convolution.circulant import transfer_function
+from napari_convfact.convolution.geometry import plan_geometry
+from napari_convfact.foundation import fft
+from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.validate import check_image, check_kernel
+
+ENGINES = ("auto", "fft", "fused")
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_LARGEST_DENSE = 2**28
+
+
+class Convolution:
+    """The linear map ``x -> kernel * x`` for one image size and one boundary.
+
+    The kernel's spectrum is computed once; afterwards `forward` and `adjoint` cost one
+    forward and one inverse real transform each. The adjoint is exact:
+    ``<forward(x), y> == <x, adjoint(y)>`` for every boundary, stride and dilation.
+
+    Parameters
+    ----------
+    kernel : array_like
+        ``(*k)``, or ``(c_out, c_in, *k)`` to mix channels. It is convolved, not correlated:
+        flip the weights of a neural network's layer.
+    shape : sequence of int
+        Spatial size ``n`` of x. For ``"extended"``: of the data; x is larger by ``k - 1``.
+    boundary : {"zero", "periodic", "valid", "full", "reflect", "extended"}
+        What lies beyond the edges of x. ``"zero"`` is often called "same". ``"valid"`` keeps
+        the outputs that need nothing from beyond, ``"full"`` all that x reaches.
+        ``"reflect"`` repeats the edge sample. ``"extended"`` is "valid" with the size
+        counted from the data: the scene goes on outside the picture.
+    stride : int or sequence of int
+        Keep every stride-th output, from the first.
+    dilation : int or sequence of int
+        Step between the kernel's samples.
+    origin : sequence of int, optional
+        Index of the kernel's origin; ``k // 2`` by default.
+    engine : {"auto", "fft", "fused"}
+        How products are computed.
+    tolerance : float
+        Relative error that an approximating engine may make; 0 asks for round-off.
+    dtype : {"float32", "float64"}, optional
+        Working precision and type of the results; float32 by default.
+    device : str
+        See `choose_device`.
+    mask : array_like of bool, optional
+        Of the output's spatial size, True where a sample was measured. Missing outputs are
+        zero in `forward` and ignored by `adjoint` and the solvers.
+
+    Attributes
+    ----------
+    input_shape, output_shape : tuple of int
+        Shapes of x and y, with the channel axis if the kernel mixes channels.
+    torus_shape : tuple of int
+        Size of the periodic domain that the products are computed on.
+    estimate_window : tuple
+        ``(start, shape)`` of the data's window inside x.
+    device : torch.device
+    dtype : torch.dtype
+
+    Raises
+    ------
+    ValueError
+        If the kernel's axes do not match `shape`, or an argument is not legal.
+
+    Examples
+    --------
+    >>> blur = Convolution([0.25, 0.5, 0.25], (4,))
+    >>> blur.forward([0, 4, 0, 0])
+    array([1., 2., 1., 0.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        kernel: Any,
+        shape: Sequence[int],
+        *,
+        boundary: str = "zero",
+        stride: int | Sequence[int] = 1,
+        dilation: int | Sequence[int] = 1,
+        origin: Sequence[int] | None = None,
+        engine: str = "auto",
+        tolerance: float = 0.0,
+        dtype: str | None = None,
+        device: str = "auto",
+        mask: Any = None,
+    ) -> None:
+        shape = tuple(int(n) for n in shape)
+        values = check_kernel(kernel)
+        self.ndim = len(shape)
+        self.mixes = values.ndim == self.ndim + 2
+        if values.ndim != self.ndim and not self.mixes:
+            raise ValueError(
+                f"A kernel of shape {values.shape} does not fit images of {self.ndim} axes: it "
+                f"needs {self.ndim} axes, or {self.ndim + 2} (c_out, c_in, *k) to mix channels."
+            )
+        self.boundary = boundary
+        self.tolerance = float(tolerance)
+        self.dtype = _torch_dtype(dtype)
+        self.device = torch.device(choose_device(device, dtype=dtype or "float32").name)
+        self.geometry = plan_geometry(
+            values.shape[-self.ndim :],
+            shape,
+            boundary=boundary,
+            stride=stride,
+            dilation=dilation,
+            origin=origin,
+        )
+        self.engine = self._choose_engine(engine)
+        self.kernel = _dilate(values, self.geometry.kernel, self.geometry.dilation)
+        channels_out, channels_in = values.shape[:2] if self.mixes else ((), ())
+        self.input_shape = _with_channels(channels_in, self.geometry.input)
+        self.output_shape = _with_channels(channels_out, self.geometry.output)
+        self.torus_shape = self.geometry.torus
+        self.estimate_window = (self.geometry.estimate_start, self._data_shape())
+        self.mask = self._check_mask(mask)
+
+    @cached_property
+    def transfer(self) -> Tensor:
+        """Spectrum of the kernel on the torus, ``(*f)`` or ``(c_out, c_in, *f)``, complex.
+
+        It maps the (padded) input, laid at index 0 of the torus, to the output at index 0.
+        Of a mixing kernel it is a view of memory that has the channels last.
+        """
+        spectrum = transfer_function(
+            self.kernel,
+            self.torus_shape,
+            origin=self.geometry.origin,
+            dtype=self.dtype,
+            device=self.device,
+        )
+        if not self.mixes:
+            return spectrum
+        # One small matrix per frequency, contiguous: what batched products want.
+        matrices = spectrum.movedim((0, 1), (-2, -1)).contiguous()
+        return matrices.movedim((-2, -1), (0, 1))
+
+    def forward(self, x: Any) -> np.ndarray:
+        """Convolve.
+
+        Parameters
+        ----------
+        x : array_like
+            ``(..., *input_shape)``; leading axes are independent.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(..., *output_shape)`` in the operator's dtype.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit or a value is not finite.
+        """
+        return self.to_numpy(self.apply(self.to_tensor(x, self.input_shape, "image")))
+
+    def adjoint(self, y: Any) -> np.ndarray:
+        """Apply the adjoint (the transpose of the real matrix `dense`).
+
+        Parameters
+        ----------
+        y : array_like
+            ``(..., *output_shape)``; leading axes are independent.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(..., *input_shape)`` in the operator's dtype.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit or a value is not finite.
+        """
+        return self.to_numpy(self.apply_adjoint(self.to_tensor(y, self.output_shape, "data")))
+
+    def apply(self, x: Tensor) -> Tensor:
+        """`forward` of a tensor on the operator's device; the result may be a view."""
+        if self.geometry.padding:
+            x = pad(x, self.geometry.before, self.geometry.after, self.geometry.padding)
+        spectrum = self._mix(fft.rfftn(x, self.torus_shape), adjoint=False)
+        y = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
+        y = crop(y, self._zero, self.geometry.window)[_every(self.geometry.stride)]
+        return y if self.mask is None else y * self.mask
+
+    def apply_adjoint(self, y: Tensor) -> Tensor:
+        """`adjoint` of a tensor on the operator's device; the result may be a view."""
+        if self.mask is not None:
+            y = y * self.mask
+        y = _subsample_adjoint(y, self.geometry.stride, self.geometry.window)
+        spectrum = self._mix(fft.rfftn(y, self.torus_shape), adjoint=True)
+        x = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
+        before, after = self.geometry.before, self.geometry.after
+        if not self.geometry.padding:
+            return crop(x, self._zero, self.geometry.input)
+        padded = tuple(
+            low + n + high for low, n, high in zip(before, self.geometry.input, after, strict=True)
+        )
+        return pad_adjoint(crop(x, self._zero, padded), before, after, self.geometry.padding)
+
+    def dense(self) -> np.ndarray:
+        """Return the operator's matrix.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(outputs, inputs)``, both flattened in C order.
+
+        Raises
+        ------
+        ValueError
+            If the matrix would have more than 2**28 entries.
+        """
+        outputs, inputs = int(np.prod(self.output_shape)), int(np.prod(self.input_shape))
+        if outputs * inputs > _LARGEST_DENSE:
+            raise ValueError(
+                f"The matrix would have {outputs} x {inputs} entries: use a smaller shape."
+            )
+        matrix = np.empty((outputs, inputs), np.dtype(str(self.dtype).removeprefix("torch.")))
+        block = max(1, 2**22 // max(outputs, inputs))
+        for first in range(0, inputs, block):
+            columns = torch.arange(first, min(first + block, inputs), device=self.device)
+            units = torch.zeros(len(columns), inputs, dtype=self.dtype, device=self.device)
+            units.scatter_(1, columns[:, None], 1)
+            images = self.apply(units.reshape(-1, *self.input_shape))
+            matrix[:, first : first + block] = self.to_numpy(images).reshape(-1, outputs).T
+        return matrix
+
+    def to_tensor(self, array: Any, shape: Sequence[int], name: str = "array") -> Tensor:
+        """Check that an array ends in `shape` and move it to the operator's device."""
+        data = check_image(array, name=name, dtype=str(self.dtype).removeprefix("torch.")).data
+        if data.shape[data.ndim - len(shape) :] != tuple(shape):
+            raise ValueError(
+                f"The {name} has shape {data.shape} but the operator with boundary "
+                f"{self.boundary!r} takes {tuple(shape)}."
+            )
+        return torch.as_tensor(data).to(self.device)
+
+    @staticmethod
+    def to_numpy(x: Tensor) -> np.ndarray:
+        """Return a tensor as a contiguous array."""
+        return np.ascontiguousarray(x.cpu().numpy())
+
+    @cached_property
+    def _zero(self) -> tuple[int, ...]:
+        return (0,) * self.ndim
+
+    def _mix(self, spectrum: Tensor, *, adjoint: bool) -> Tensor:
+        """Multiply a spectrum by the transfer function, in place where that is possible."""
+        if not self.mixes:
+            return spectrum.mul_(self.transfer.conj() if adjoint else self.transfer)
+        channel = spectrum.ndim - self.ndim - 1
+        batch = spectrum.shape[:channel]
+        matrices = self.transfer.movedim((0, 1), (-2, -1))
+        columns = spectrum.flatten(0, channel - 1) if channel else spectrum[None]
+        columns = columns.movedim((1, 0), (-2, -1))
+        mixed = (matrices.mH if adjoint else matrices) @ columns
+        return mixed.movedim((-2, -1), (1, 0)).reshape(*batch, -1, *spectrum.shape[channel + 1 :])
+
+    def _choose_engine(self, engine: str) -> str:
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}.")
+        if engine == "fused":
+            raise ValueError("engine='fused' is not available here: use engine='auto'.")
+        return "fft"
+
+    def _data_shape(self) -> tuple[int, ...]:
+        return self.geometry.window if self.boundary == "extended" else self.geometry.input
+
+    def _check_mask(self, mask: Any) -> Tensor | None:
+        if mask is None:
+            return None
+        values = np.asarray(mask)
+        if values.shape != self.geometry.output:
+            raise ValueError(
+                f"The mask has shape {values.shape} but the data have {self.geometry.output}."
+            )
+        return torch.as_tensor(values.astype(bool)).to(device=self.device, dtype=self.dtype)
+
+
+def _torch_dtype(dtype: str | None) -> torch.dtype:
+    try:
+        return _DTYPES[np.dtype(dtype or "float32").name]
+    except (KeyError, TypeError):
+        raise ValueError(f"dtype must be 'float32' or 'float64', not {dtype!r}.") from None
+
+
+def _with_channels(channels: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape if channels == () else (int(channels), *shape)
+
+
+def _dilate(kernel: np.ndarray, shape: tuple[int, ...], dilation: tuple[int, ...]) -> np.ndarray:
+    """Spread the kernel's samples over the dilated `shape`."""
+    dilated = np.zeros((*kernel.shape[: -len(shape)], *shape), kernel.dtype)
+    dilated[_every(dilation)] = kernel
+    return dilated
+
+
+def _every(steps: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the index of every step-th sample along the last axes."""
+    return (..., *(slice(None, None, step) for step in steps))
+
+
+def _subsample_adjoint(y: Tensor, stride: tuple[int, ...], window: tuple[int, ...]) -> Tensor:
+    """Put the samples back where the stride took them from, among zeros."""
+    if all(step == 1 for step in stride):
+        return y
+    spread = y.new_zeros((*y.shape[: -len(window)], *window))
+    spread[_every(stride)] = y
+    return spread
