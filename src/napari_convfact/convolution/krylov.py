@@ -1,0 +1,228 @@
+"""Conjugate gradients as generators, for symmetric systems and for least squares.
+
+Leading axes of the right-hand side are independent problems that are solved side by side,
+each with its own step lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.foundation.job import Job, Step
+
+Map = Callable[[Tensor], Tensor]
+Preview = Callable[[Tensor], np.ndarray]
+
+
+@dataclass(frozen=True)
+class KrylovResult:
+    """What an iterative solver found.
+
+    Attributes
+    ----------
+    solution : torch.Tensor
+        Shape of the unknown.
+    iterations : int
+        Steps taken.
+    converged : bool
+        Whether every problem reached the tolerance.
+    history : tuple of float
+        The relative residual after each iteration, the largest of the batch.
+    """
+
+    solution: Tensor
+    iterations: int
+    converged: bool
+    history: tuple[float, ...]
+
+
+def conjugate_gradients(
+    apply_normal: Map,
+    rhs: Tensor,
+    precondition: Map | None = None,
+    x0: Tensor | None = None,
+    *,
+    tolerance: float = 1e-6,
+    max_iterations: int = 100,
+    ndim: int | None = None,
+    preview: Preview | None = None,
+    message: str = "Conjugate gradients",
+) -> Job[KrylovResult]:
+    """Solve ``N x = rhs`` for a symmetric positive semidefinite N.
+
+    Parameters
+    ----------
+    apply_normal : callable
+        ``x -> N x``.
+    rhs : torch.Tensor
+        ``(..., *n)``.
+    precondition : callable, optional
+        ``r -> M r``, symmetric positive definite and near the inverse of N.
+    x0 : torch.Tensor, optional
+        First guess, of the shape of `rhs`; zero by default.
+    tolerance : float
+        Stop when ``|rhs - N x| <= tolerance * |rhs|``.
+    max_iterations : int
+        Stop after so many steps.
+    ndim : int, optional
+        How many of the last axes make up one problem; all by default.
+    preview : callable, optional
+        Makes `Step.preview` of the current x.
+    message : str
+        For `Step.message`.
+
+    Yields
+    ------
+    Step
+        After each iteration.
+
+    Returns
+    -------
+    KrylovResult
+
+    References
+    ----------
+    M. R. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear
+    systems", J. Res. Natl. Bur. Stand. 49 (1952).
+    """
+    dot = _InnerProduct(rhs, ndim)
+    scale = dot.norm(rhs)
+    if x0 is None:
+        x, r = torch.zeros_like(rhs, memory_format=torch.contiguous_format), rhs.clone()
+    else:
+        x, r = x0.clone(), rhs - apply_normal(x0)
+    z = r if precondition is None else precondition(r)
+    p, rho = z.clone(), dot(r, z)
+    active = dot.norm(r) > tolerance * scale
+    history: list[float] = []
+    while bool(active.any()) and len(history) < max_iterations:
+        q = apply_normal(p)
+        alpha = torch.where(active, _ratio(rho, dot(p, q)), 0.0)
+        x.addcmul_(p, alpha)
+        r.addcmul_(q, alpha, value=-1)
+        del q
+        residual = dot.norm(r)
+        active = active & (residual > tolerance * scale)
+        history.append(_largest_ratio(residual, scale))
+        yield _step(history, max_iterations, message, preview, x)
+        z = r if precondition is None else precondition(r)
+        rho, before = dot(r, z), rho
+        p.mul_(_ratio(rho, before)).add_(z)
+    return KrylovResult(x, len(history), not bool(active.any()), tuple(history))
+
+
+def conjugate_gradients_least_squares(
+    apply: Map,
+    apply_adjoint: Map,
+    rhs: Tensor,
+    *,
+    tolerance: float = 1e-6,
+    max_iterations: int = 100,
+    ndim: int | None = None,
+    preview: Preview | None = None,
+    message: str = "Least squares",
+) -> Job[KrylovResult]:
+    """Find the x of least norm among those that minimize ``|A x - rhs|`` (CGLS from zero).
+
+    There is no preconditioner on purpose: it would change which minimizer is found.
+
+    Parameters
+    ----------
+    apply, apply_adjoint : callable
+        ``x -> A x`` and ``y -> A* y``.
+    rhs : torch.Tensor
+        ``(..., *m)``.
+    tolerance : float
+        Stop when ``|r| <= tolerance * |rhs|`` or ``|A* r| <= tolerance * |A| * |r|``, with
+        ``|A|`` estimated on the way.
+    max_iterations : int
+        Stop after so many steps.
+    ndim : int, optional
+        How many of the last axes of `rhs` make up one problem; all by default.
+    preview : callable, optional
+        Makes `Step.preview` of the current x.
+    message : str
+        For `Step.message`.
+
+    Yields
+    ------
+    Step
+        After each iteration.
+
+    Returns
+    -------
+    KrylovResult
+        `history` is ``|A* r|`` relative to its first value.
+
+    References
+    ----------
+    C. C. Paige and M. A. Saunders, "LSQR: an algorithm for sparse linear equations and
+    sparse least squares", ACM Trans. Math. Softw. 8 (1982), for CGLS and the stopping rules.
+    """
+    r = rhs.clone()
+    data = _InnerProduct(rhs, ndim)
+    limit = tolerance * data.norm(rhs)
+    s = apply_adjoint(r)
+    scene = _InnerProduct(s, s.ndim - (rhs.ndim - data.ndim))
+    x, p = torch.zeros_like(s, memory_format=torch.contiguous_format), s.clone()
+    gamma = scene(s, s)
+    first, operator_norm = gamma.sqrt(), torch.zeros_like(gamma)
+    active = gamma > 0
+    history: list[float] = []
+    while bool(active.any()) and len(history) < max_iterations:
+        q = apply(p)
+        curvature = data(q, q)
+        operator_norm = torch.maximum(operator_norm, _ratio(curvature, scene(p, p)).sqrt())
+        alpha = torch.where(active, _ratio(gamma, curvature), 0.0)
+        x.addcmul_(p, alpha)
+        r.addcmul_(q, alpha, value=-1)
+        del q
+        s = apply_adjoint(r)
+        gamma, before = scene(s, s), gamma
+        residual, slope = data.norm(r), gamma.sqrt()
+        active = active & (residual > limit) & (slope > tolerance * operator_norm * residual)
+        history.append(_largest_ratio(slope, first))
+        yield _step(history, max_iterations, message, preview, x)
+        p.mul_(_ratio(gamma, before)).add_(s)
+    return KrylovResult(x, len(history), not bool(active.any()), tuple(history))
+
+
+class _InnerProduct:
+    """Inner product over the last `ndim` axes, kept as axes of length one."""
+
+    def __init__(self, like: Tensor, ndim: int | None) -> None:
+        self.ndim = like.ndim if ndim is None else ndim
+        self._axes = tuple(range(-self.ndim, 0))
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum(self._axes, keepdim=True)
+
+    def norm(self, a: Tensor) -> Tensor:
+        norm: Tensor = torch.linalg.vector_norm(a, dim=self._axes, keepdim=True)
+        return norm
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """Return a / b, and 0 where b is not positive (the search has nowhere to go)."""
+    return torch.where(b > 0, a / b, 0.0)
+
+
+def _largest_ratio(a: Tensor, b: Tensor) -> float:
+    return float(_ratio(a, b).max())
+
+
+def _step(
+    history: list[float], total: int, message: str, preview: Preview | None, x: Tensor
+) -> Step:
+    done = len(history)
+    return Step(
+        done,
+        total,
+        f"{message}: iteration {done}, residual {history[-1]:.1e}",
+        None if preview is None else preview(x),
+    )
