@@ -56,6 +56,38 @@ def transfer_function(
     return spectrum.to(device=device, dtype=complex_dtype)
 
 
+def apply_transfer(
+    spectrum: Tensor, transfer: Tensor, ndim: int, *, adjoint: bool = False
+) -> Tensor:
+    """Multiply a spectrum by a transfer function.
+
+    Parameters
+    ----------
+    spectrum : torch.Tensor
+        ``(..., *f)``, or ``(..., c_in, *f)`` for a transfer function that mixes channels. It
+        may be overwritten.
+    transfer : torch.Tensor
+        ``(*f)`` or ``(c_out, c_in, *f)``, complex or real.
+    ndim : int
+        ``len(f)``.
+    adjoint : bool
+        Multiply by the conjugate transpose instead.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(..., *f)`` or ``(..., c_out, *f)``.
+    """
+    if transfer.ndim == ndim:
+        return spectrum.mul_(transfer.conj() if adjoint else transfer)
+    channel = spectrum.ndim - ndim - 1
+    batch, frequencies = spectrum.shape[:channel], spectrum.shape[channel + 1 :]
+    matrices = transfer.movedim((0, 1), (-2, -1))
+    columns = spectrum.reshape(-1, *spectrum.shape[channel:]).movedim((1, 0), (-2, -1))
+    mixed = (matrices.mH if adjoint else matrices) @ columns
+    return mixed.movedim((-2, -1), (1, 0)).reshape(*batch, -1, *frequencies)
+
+
 def wrap(kernel: Tensor, shape: Sequence[int], origin: Sequence[int] | None = None) -> Tensor:
     """Lay a kernel on a torus with its origin at index 0.
 

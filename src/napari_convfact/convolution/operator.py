@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop, pad, pad_adjoint
-from napari_convfact.convolution.circulant import transfer_function
+from napari_convfact.convolution.circulant import apply_transfer, transfer_function
 from napari_convfact.convolution.geometry import plan_geometry
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.device import choose_device
@@ -191,7 +191,7 @@ class Convolution:
         """`forward` of a tensor on the operator's device; the result may be a view."""
         if self.geometry.padding:
             x = pad(x, self.geometry.before, self.geometry.after, self.geometry.padding)
-        spectrum = self._mix(fft.rfftn(x, self.torus_shape), adjoint=False)
+        spectrum = apply_transfer(fft.rfftn(x, self.torus_shape), self.transfer, self.ndim)
         y = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
         y = crop(y, self._zero, self.geometry.window)[_every(self.geometry.stride)]
         return y if self.mask is None else y * self.mask
@@ -201,7 +201,8 @@ class Convolution:
         if self.mask is not None:
             y = y * self.mask
         y = _subsample_adjoint(y, self.geometry.stride, self.geometry.window)
-        spectrum = self._mix(fft.rfftn(y, self.torus_shape), adjoint=True)
+        spectrum = fft.rfftn(y, self.torus_shape)
+        spectrum = apply_transfer(spectrum, self.transfer, self.ndim, adjoint=True)
         x = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
         before, after = self.geometry.before, self.geometry.after
         if not self.geometry.padding:
@@ -257,18 +258,6 @@ class Convolution:
     @cached_property
     def _zero(self) -> tuple[int, ...]:
         return (0,) * self.ndim
-
-    def _mix(self, spectrum: Tensor, *, adjoint: bool) -> Tensor:
-        """Multiply a spectrum by the transfer function, in place where that is possible."""
-        if not self.mixes:
-            return spectrum.mul_(self.transfer.conj() if adjoint else self.transfer)
-        channel = spectrum.ndim - self.ndim - 1
-        batch = spectrum.shape[:channel]
-        matrices = self.transfer.movedim((0, 1), (-2, -1))
-        columns = spectrum.flatten(0, channel - 1) if channel else spectrum[None]
-        columns = columns.movedim((1, 0), (-2, -1))
-        mixed = (matrices.mH if adjoint else matrices) @ columns
-        return mixed.movedim((-2, -1), (1, 0)).reshape(*batch, -1, *spectrum.shape[channel + 1 :])
 
     def _choose_engine(self, engine: str) -> str:
         if engine not in ENGINES:
