@@ -1,0 +1,166 @@
+"""Turn a sum of chains into the tables that the fused pass follows.
+
+Every image is seen as slabs of rows: a volume's slabs are its planes, a picture's slabs are
+its rows (one row each), so that one inner loop serves one, two and three dimensions. A
+dilated factor is a list of taps with the zeros left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_convfact.execution.chain import Chain
+
+OUTPUT = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """What the fused pass does with each slab.
+
+    Attributes
+    ----------
+    before, after : tuple of int
+        Slabs, rows and columns that the output needs of its input on either side.
+    rings : numpy.ndarray
+        int64, ``(n_rings, 2)``: first slot and number of slots of each ring of slabs. Ring 0
+        holds the input.
+    stages : numpy.ndarray
+        int64, ``(n_stages, 8)``: source ring; target ring or `OUTPUT`; slabs by which the
+        stage lags behind the input; rows and columns that later stages need more than the
+        output has; first and last tap; whether to add to the output.
+    taps : numpy.ndarray
+        int64, ``(n_taps, 3)``: slab, row and column of each tap in the source.
+    weights : numpy.ndarray
+        float64, ``(n_taps,)``.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    rings: np.ndarray
+    stages: np.ndarray
+    taps: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """Slabs, rows and columns that the input has more than the output."""
+        slabs, rows, columns = (b + a for b, a in zip(self.before, self.after, strict=True))
+        return slabs, rows, columns
+
+    @property
+    def slots(self) -> int:
+        """Slabs that are kept in all rings together."""
+        return int(self.rings[:, 1].sum())
+
+
+def halo(
+    chains: Sequence[Chain], origins: Sequence[Sequence[int]]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the samples that a sum of chains needs before and after each output, per axis."""
+    after = tuple(max(along) for along in zip(*origins, strict=True))
+    heads = [
+        [n - 1 - o for n, o in zip(chain.shape, origin, strict=True)]
+        for chain, origin in zip(chains, origins, strict=True)
+    ]
+    return tuple(max(along) for along in zip(*heads, strict=True)), after
+
+
+def make_schedule(chains: Sequence[Chain], origins: Sequence[Sequence[int]]) -> Schedule:
+    """Schedule the sum of chains, aligned at their origins.
+
+    Parameters
+    ----------
+    chains : sequence of Chain
+        One, two or three axes.
+    origins : sequence of sequence of int
+        Index of each chain's origin in the kernel that it stands for.
+    """
+    before, after = halo(chains, origins)
+    tables = _Tables(as_slabs(before, 0), as_slabs(after, 0))
+    for chain, origin in zip(chains, origins, strict=True):
+        tables.add_chain(chain, as_slabs(origin, 0))
+    return tables.schedule()
+
+
+def as_slabs(values: Sequence[int], fill: int) -> tuple[int, int, int]:
+    """Return the slab, row and column entries of a per-axis tuple."""
+    if len(values) == 1:
+        return fill, fill, int(values[0])
+    if len(values) == 2:
+        return int(values[0]), fill, int(values[1])
+    slab, row, column = values
+    return int(slab), int(row), int(column)
+
+
+class _Tables:
+    """A schedule in the making."""
+
+    def __init__(self, before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
+        self.before, self.after = np.array(before), np.array(after)
+        self.slots = [1]
+        self.stages: list[list[int]] = []
+        self.taps: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []
+
+    def add_chain(self, chain: Chain, origin: tuple[int, int, int]) -> None:
+        shape = np.array(as_slabs(chain.shape, 1))
+        # The first stage takes up what this chain's window is smaller than the common one.
+        shift = self.before - (shape - 1 - origin)
+        slack = self.before + self.after - (shape - 1)
+        left = self.before + self.after
+        add = bool(self.stages)
+        source = 0
+        for factor, dilation in zip(chain.factors, chain.dilations, strict=True):
+            taps, weights = _window_taps(factor, dilation)
+            size = np.array(as_slabs(factor.shape, 1))
+            reach = dilation * (size - 1) + slack
+            left = left - reach
+            self.slots[source] = max(self.slots[source], int(reach[0]) + 1)
+            source = self._add_stage(source, left, taps + shift, weights)
+            shift = slack = np.zeros(3, int)
+        self._finish_chain(add)
+
+    def _add_stage(
+        self, source: int, left: np.ndarray, taps: np.ndarray, weights: np.ndarray
+    ) -> int:
+        lag = int(self.before[0] + self.after[0] - left[0])
+        first = sum(map(len, self.weights))
+        target = len(self.slots)
+        self.stages.append(
+            [source, target, lag, int(left[1]), int(left[2]), first, first + len(weights), 0]
+        )
+        self.taps.append(taps)
+        self.weights.append(weights)
+        self.slots.append(1)
+        return target
+
+    def _finish_chain(self, add: bool) -> None:
+        self.slots.pop()
+        self.stages[-1][1] = OUTPUT
+        self.stages[-1][-1] = int(add)
+
+    def schedule(self) -> Schedule:
+        first = np.cumsum([0, *self.slots[:-1]])
+        return Schedule(
+            before=tuple(self.before.tolist()),
+            after=tuple(self.after.tolist()),
+            rings=np.stack([first, self.slots], axis=1).astype(np.int64),
+            stages=np.array(self.stages, dtype=np.int64),
+            taps=np.concatenate(self.taps).astype(np.int64),
+            weights=np.concatenate(self.weights),
+        )
+
+
+def _window_taps(factor: np.ndarray, dilation: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places and weights with which a factor sums up a window of its input."""
+    # Convolution reads its input backwards: the window's first sample meets the last tap.
+    window = np.flip(factor)
+    index = np.argwhere(window)
+    if not len(index):
+        index = np.zeros((1, factor.ndim), int)
+    taps = np.array([as_slabs(place, 0) for place in (dilation * index).tolist()])
+    return taps, window[tuple(index.T)]

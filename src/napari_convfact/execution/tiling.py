@@ -1,0 +1,110 @@
+"""Cut the output of a fused pass into boxes and spread them over threads."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache, lru_cache
+from typing import Any
+
+from napari_convfact.foundation.device import cpu_count
+
+Place = tuple[int, int, int]
+Box = tuple[Place, Place]
+
+# Rings of this size stay in the second-level cache of current processors.
+_CACHE_BYTES = 512 * 1024
+# A box takes well below a second, so that a run can be interrupted between boxes.
+_MOST_SAMPLES = 2**24
+# Fewer samples than this are not worth waking another thread.
+_LEAST_SAMPLES = 2**14
+
+
+def row_stride(columns: int) -> int:
+    """Return the distance between rows in a ring: not a multiple of 4096 bytes apart."""
+    return (columns + 15) // 16 * 16 + 16
+
+
+@lru_cache(maxsize=512)
+def choose_boxes(
+    shape: tuple[int, int, int], reach: tuple[int, int, int], slots: int, itemsize: int
+) -> tuple[Box, ...]:
+    """Cut the output into boxes that compute the least twice and fit in cache.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Slabs, rows and columns of the output.
+    reach : tuple of int
+        Samples by which the input of a box exceeds its output.
+    slots : int
+        Slabs in all rings.
+    itemsize : int
+        Bytes of a sample.
+
+    Returns
+    -------
+    tuple of (low, high)
+    """
+    candidates = itertools.product(*(_cuts(n) for n in shape))
+    parts = min(candidates, key=lambda parts: _cost(parts, shape, reach, slots, itemsize))
+    return tuple(_boxes(shape, parts))
+
+
+def _cuts(n: int) -> list[int]:
+    powers = [2**i for i in range(12) if 2**i <= n]
+    return sorted({*powers, *(c for c in (cpu_count(), 3, 6, 12) if c <= n)})
+
+
+def _cost(
+    parts: tuple[int, ...],
+    shape: Sequence[int],
+    reach: Sequence[int],
+    slots: int,
+    itemsize: int,
+) -> float:
+    box = [math.ceil(n / p) for n, p in zip(shape, parts, strict=True)]
+    slabs, rows, columns = (b + r for b, r in zip(box, reach, strict=True))
+    tiles = math.prod(parts)
+    threads = cpu_count() if math.prod(shape) > _LEAST_SAMPLES else 1
+    work: float = math.ceil(tiles / threads) * (slabs * rows * (columns + 64) + 2000)
+    if slots * rows * row_stride(columns) * itemsize > _CACHE_BYTES:
+        work *= 1.5
+    if math.prod(box) > _MOST_SAMPLES:
+        work *= 4
+    return work
+
+
+def _boxes(shape: Sequence[int], parts: Sequence[int]) -> Iterable[Box]:
+    cuts = [[i * n // p for i in range(p + 1)] for n, p in zip(shape, parts, strict=True)]
+    for low in itertools.product(*(range(p) for p in parts)):
+        a, b, c = (cut[i] for cut, i in zip(cuts, low, strict=True))
+        d, e, f = (cut[i + 1] for cut, i in zip(cuts, low, strict=True))
+        yield (a, b, c), (d, e, f)
+
+
+def run_all(tasks: Sequence[Callable[[], Any]]) -> None:
+    """Run tasks that release the interpreter lock, on all processors.
+
+    An exception of a task, or an interrupt of the caller, cancels those that have not begun.
+    """
+    if len(tasks) == 1:
+        tasks[0]()
+        return
+    futures = [_pool(os.getpid()).submit(task) for task in tasks]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+@cache
+def _pool(_process: int) -> ThreadPoolExecutor:
+    # Threads do not survive a fork, so that each process has its own pool.
+    return ThreadPoolExecutor(cpu_count(), thread_name_prefix="convfact")
