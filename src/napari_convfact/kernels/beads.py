@@ -1,0 +1,355 @@
+"""Measure a PSF from an image of beads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.ndimage as ndi
+from skimage.registration import phase_cross_correlation
+
+from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.validate import check_image
+from napari_convfact.kernels import bead_detection as detection
+from napari_convfact.kernels.gaussian_fit import FWHM_PER_SIGMA, GaussianPeak, fit_gaussian
+from napari_convfact.kernels.geometry import sample_around
+
+_ALIGNMENTS = 3
+# Half the default size in widths, the first that leaves enough beads: a larger box holds more
+# of the PSF's tails, but more beads touch the edge.
+_HALF_SIZES = (2.5, 2.0, 1.5)
+_ENOUGH_BEADS = 8
+# No other spot within this many widths of a bead.
+_ISOLATION = 2.5
+_LEAST_SIMILARITY = 0.7
+
+# Positions of the beads, and how many spots were left out for which reason.
+Choice = tuple[np.ndarray, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class BeadReport:
+    """How a PSF was measured; ``str()`` of it is for the user.
+
+    Attributes
+    ----------
+    n_beads : int
+        Beads that were averaged.
+    positions : tuple of tuple of float
+        Their centres, in voxels of the image.
+    rejected : dict
+        Reason to number of spots that were left out.
+    fwhm : tuple of float
+        Full width at half maximum of the PSF along each axis, in voxels, from a Gaussian
+        fitted to it.
+    fwhm_physical : tuple of float or None
+        The same in the unit of the voxel size.
+    signal_to_noise : float
+        Peak of the averaged bead over the standard deviation of its background.
+    background : float
+        Mean level that was subtracted from the image.
+    shape : tuple of int
+        Size of the PSF.
+    notes : tuple of str
+        Further remarks, in sentences.
+    """
+
+    n_beads: int
+    positions: tuple[tuple[float, ...], ...]
+    rejected: dict[str, int]
+    fwhm: tuple[float, ...]
+    fwhm_physical: tuple[float, ...] | None
+    signal_to_noise: float
+    background: float
+    shape: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        beads = "1 bead was" if self.n_beads == 1 else f"{self.n_beads} beads were"
+        left_out = [f"{number} {reason}" for reason, number in self.rejected.items() if number]
+        sentences = [
+            f"{beads} averaged" + (f" ({', '.join(left_out)}: left out)." if left_out else "."),
+            f"Width at half maximum: {_numbers(self.fwhm)} voxels"
+            + (f", that is {_numbers(self.fwhm_physical)}." if self.fwhm_physical else "."),
+            f"The peak is {self.signal_to_noise:.0f} times the noise: {self._quality()}.",
+        ]
+        return " ".join((*sentences, *self.notes))
+
+    def _quality(self) -> str:
+        if self.signal_to_noise >= 100:
+            return "good"
+        if self.signal_to_noise >= 30:
+            return "usable, more beads would make it smoother"
+        return "noisy, average more or brighter beads"
+
+
+def psf_from_beads(
+    image: Any,
+    points: Any = None,
+    *,
+    size: int | Sequence[int] | None = None,
+    voxel_size: float | Sequence[float] | None = None,
+) -> tuple[np.ndarray, BeadReport]:
+    """Measure a PSF by averaging beads.
+
+    Beads are found (or refined, if points are given), aligned to a fraction of a voxel by
+    cross-correlation with their average, averaged in proportion to their brightness, and
+    freed from background. What does not stand out of the noise is set to zero.
+
+    Parameters
+    ----------
+    image : array_like
+        Real, 2-D or 3-D, of beads smaller than the PSF.
+    points : array_like, optional
+        ``(n, ndim)`` approximate positions of the beads in voxels. By default they are
+        found: isolated spots that fit into the image, are not saturated and look alike.
+    size : int or sequence of int, optional
+        Size of the PSF in voxels, odd; by default five widths along each axis,
+        or down to three where that makes more beads usable.
+    voxel_size : float or sequence of float, optional
+        Only for the report: widths are then given in its unit too.
+
+    Returns
+    -------
+    psf : numpy.ndarray
+        float32, non-negative, of sum 1 and odd size; the maximum of a
+        Gaussian fitted to its core is at index ``n // 2``.
+    report : BeadReport
+        Number and positions of the beads, widths, quality.
+
+    Raises
+    ------
+    ValueError
+        If the image is not 2-D or 3-D or not finite, an option is not legal, or there is
+        no bead to be used.
+    """
+    return run(psf_from_beads_job(image, points, size=size, voxel_size=voxel_size))
+
+
+def psf_from_beads_job(
+    image: Any,
+    points: Any = None,
+    *,
+    size: int | Sequence[int] | None = None,
+    voxel_size: float | Sequence[float] | None = None,
+) -> Job[tuple[np.ndarray, BeadReport]]:
+    """Measure a PSF as `psf_from_beads` does, step by step."""
+    total = 3 + _ALIGNMENTS
+    checked = check_image(image, ndim=2)
+    data = checked.data
+    if data.ndim > 3:
+        raise ValueError(
+            f"Beads are measured in 2-D or 3-D, but the image has {data.ndim} axes: "
+            "choose one time point and one channel."
+        )
+    seeds = _check_points(points, data)
+    saturation = float(data.max()) if np.asarray(image).dtype.kind in "iu" else None
+    spacing = _per_axis(voxel_size, data.ndim, "voxel_size") if voxel_size is not None else None
+    sizes = _check_size(size, data.ndim)
+
+    yield Step(0, total, "Looking for beads")
+    fwhm = detection.estimate_fwhm(data, seeds)
+    spots = detection.find_spots(data, fwhm)
+    if seeds is not None:
+        seeds = _refine(seeds, spots.smoothed, fwhm)
+
+    isolation = tuple(int(np.ceil(_ISOLATION * w)) for w in fwhm)
+
+    def choose(half: tuple[int, ...]) -> Choice:
+        if seeds is not None:
+            return detection.inside(seeds, data.shape, half)
+        return detection.select_beads(spots, data, half, isolation, saturation)
+
+    half, (beads, rejected) = _choose_size(sizes, fwhm, choose)
+    if not len(beads):
+        raise ValueError(_no_beads(rejected, half, data.shape))
+
+    yield Step(1, total, f"Aligning {len(beads)} beads")
+    background = _background(data, spots.positions, half)
+    signal = data - background
+    beads, rejected["unlike the others"] = _alike(signal, beads, half, rejecting=seeds is None)
+    centers = beads.astype(float)
+    for iteration in range(_ALIGNMENTS):
+        centers = _align(signal, centers, fwhm)
+        yield Step(2 + iteration, total, f"Aligning {len(beads)} beads")
+    peak = _fit_average(signal, centers, half, fwhm)
+    # The beads agree with each other; now their common centre comes to the middle.
+    centers += np.asarray(peak.center) - half
+    average = _average(signal, centers, half)
+    yield Step(2 + _ALIGNMENTS, total, "Removing the noise floor")
+    noise = float((data - ndi.uniform_filter(data, 5))[_outside(data, spots.positions, half)].std())
+    psf = _significant(average, fwhm, spots.noise / np.sqrt(len(beads)))
+    report = BeadReport(
+        n_beads=len(beads),
+        positions=tuple(tuple(round(float(c), 3) for c in center) for center in centers),
+        rejected=rejected,
+        fwhm=peak.fwhm,
+        fwhm_physical=tuple(w * s for w, s in zip(peak.fwhm, spacing, strict=True))
+        if spacing
+        else None,
+        signal_to_noise=float(
+            peak.amplitude * np.sqrt(len(beads)) / max(noise, 1e-9 * peak.amplitude)
+        ),
+        background=float(background.mean()),
+        shape=psf.shape,
+        notes=checked.notes,
+    )
+    return (psf / psf.sum()).astype(np.float32), report
+
+
+def _check_points(points: Any, data: np.ndarray) -> np.ndarray | None:
+    if points is None:
+        return None
+    seeds = np.atleast_2d(np.asarray(points, dtype=float))
+    if seeds.ndim != 2 or seeds.shape[1] != data.ndim or not len(seeds):
+        raise ValueError(
+            f"The points must be a table of {data.ndim} columns, one per axis of the image, "
+            f"not of shape {np.shape(points)}."
+        )
+    whole = np.round(seeds).astype(int)
+    if (whole < 0).any() or (whole >= data.shape).any():
+        raise ValueError(
+            f"A point lies outside the image of {data.shape} voxels: points are given in voxels."
+        )
+    return whole
+
+
+def _per_axis(value: Any, ndim: int, name: str) -> tuple[float, ...]:
+    values = np.atleast_1d(np.asarray(value, dtype=float))
+    values = np.repeat(values, ndim) if values.size == 1 else values
+    if values.shape != (ndim,) or not (values > 0).all():
+        raise ValueError(f"{name} must be one positive number or {ndim} of them, not {value!r}.")
+    return tuple(float(v) for v in values)
+
+
+def _check_size(size: int | Sequence[int] | None, ndim: int) -> tuple[int, ...] | None:
+    if size is None:
+        return None
+    sizes = tuple(int(s) for s in _per_axis(size, ndim, "size"))
+    if any(s % 2 == 0 for s in sizes):
+        raise ValueError(f"size must be odd along each axis to have a middle, not {size!r}.")
+    return sizes
+
+
+def _choose_size(
+    sizes: tuple[int, ...] | None,
+    fwhm: Sequence[float],
+    choose: Callable[[tuple[int, ...]], Choice],
+) -> tuple[tuple[int, ...], Choice]:
+    """Return half-widths and the beads they leave; the sizes the user gave, if any."""
+    if sizes is not None:
+        half = tuple(s // 2 for s in sizes)
+        return half, choose(half)
+    halves = [tuple(int(np.ceil(factor * w)) for w in fwhm) for factor in _HALF_SIZES]
+    choices = [(half, choose(half)) for half in halves]
+    enough = min(_ENOUGH_BEADS, max(len(beads) for _, (beads, _) in choices))
+    return next(choice for choice in choices if len(choice[1][0]) >= enough)
+
+
+def _no_beads(rejected: dict[str, int], half: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    found = [f"{number} {reason}" for reason, number in rejected.items() if number]
+    spots = (
+        f"the spots that were found are unusable ({', '.join(found)})" if found else "none found"
+    )
+    box = " x ".join(str(2 * h + 1) for h in half)
+    return (
+        f"No bead can be measured with a PSF of {box} voxels in an image of "
+        f"{' x '.join(map(str, shape))}: {spots}. Give a smaller size, or points on the beads."
+    )
+
+
+def _refine(seeds: np.ndarray, smoothed: np.ndarray, fwhm: Sequence[float]) -> np.ndarray:
+    """Move points to the brightest voxel within a width."""
+    refined = []
+    reach = np.ceil(fwhm).astype(int)
+    for seed in seeds:
+        low = np.maximum(seed - reach, 0)
+        near = smoothed[tuple(slice(a, b) for a, b in zip(low, seed + reach + 1, strict=True))]
+        refined.append(low + np.unravel_index(near.argmax(), near.shape))
+    return np.array(refined)
+
+
+def _outside(data: np.ndarray, positions: np.ndarray, half: Sequence[int]) -> np.ndarray:
+    """Return the mask of voxels outside the boxes around all spots."""
+    outside = np.ones(data.shape, dtype=bool)
+    for position in positions:
+        low = [max(0, int(p) - h) for p, h in zip(position, half, strict=True)]
+        outside[
+            tuple(slice(a, int(p) + h + 1) for a, p, h in zip(low, position, half, strict=True))
+        ] = False
+    return outside if outside.mean() > 0.02 else np.ones(data.shape, dtype=bool)
+
+
+def _background(data: np.ndarray, positions: np.ndarray, half: Sequence[int]) -> np.ndarray:
+    """Return the background: one value per plane in 3-D, because it changes with depth."""
+    outside = _outside(data, positions, half)
+    overall = _clipped_mean(data[outside])
+    if data.ndim == 2:
+        return np.full((1, 1), overall, dtype=data.dtype)
+    planes = [
+        _clipped_mean(plane[mask]) if mask.sum() > 100 else overall
+        for plane, mask in zip(data, outside, strict=True)
+    ]
+    return np.array(planes, dtype=data.dtype).reshape(-1, 1, 1)
+
+
+def _clipped_mean(values: np.ndarray) -> float:
+    """Return the mean without what is five standard deviations above it."""
+    for _ in range(2):
+        values = values[values <= values.mean() + 5 * values.std() + 1e-12]
+    return float(values.mean())
+
+
+def _average(signal: np.ndarray, centers: np.ndarray, half: Sequence[int]) -> np.ndarray:
+    # The sum of the counts, and not of scaled beads, has the least Poisson noise.
+    total = sum(sample_around(signal, center, half) for center in centers)
+    return np.asarray(total) / len(centers)
+
+
+def _fit_average(
+    signal: np.ndarray, centers: np.ndarray, half: Sequence[int], fwhm: Sequence[float]
+) -> GaussianPeak:
+    return fit_gaussian(_average(signal, centers, half), half, fwhm)
+
+
+def _align(signal: np.ndarray, centers: np.ndarray, fwhm: Sequence[float]) -> np.ndarray:
+    """Return the centres, moved to where each bead matches the average best."""
+    core = [max(2, int(np.ceil(w))) for w in fwhm]
+    average = _average(signal, centers, core)
+    moves = [
+        phase_cross_correlation(
+            average, sample_around(signal, center, core), upsample_factor=20, normalization=None
+        )[0]
+        for center in centers
+    ]
+    # A jump further than half a width is a failure of the correlation.
+    limit = np.asarray(fwhm) / 2
+    return centers - np.clip(moves, -limit, limit)
+
+
+def _alike(
+    signal: np.ndarray, beads: np.ndarray, half: Sequence[int], *, rejecting: bool
+) -> tuple[np.ndarray, int]:
+    """Leave out spots whose shape correlates badly with the average of the others."""
+    if not rejecting or len(beads) < 3:
+        return beads, 0
+    patches = np.array([sample_around(signal, bead, half).ravel() for bead in beads])
+    total = patches.sum(axis=0)
+    similarity = np.array([np.corrcoef(p, total - p)[0, 1] for p in patches])
+    good = similarity >= _LEAST_SIMILARITY * np.median(similarity)
+    return beads[good], int((~good).sum())
+
+
+def _significant(average: np.ndarray, fwhm: Sequence[float], noise: float) -> np.ndarray:
+    """Keep the connected part around the middle that stands out of the noise."""
+    smoothed = ndi.gaussian_filter(average, [w / FWHM_PER_SIGMA / 2 for w in fwhm])
+    parts, _ = ndi.label(smoothed > 3 * noise)
+    middle = parts[tuple(n // 2 for n in average.shape)]
+    kept: np.ndarray = np.where((parts == middle) & (average > 0), average, 0)
+    return kept
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " x ".join(f"{v:.3g}" for v in values)
