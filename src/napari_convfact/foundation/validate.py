@@ -78,7 +78,8 @@ def check_image(
     notes = []
     if values.dtype == bool:
         notes.append(f"The {name} is boolean: it was taken as 0 and 1.")
-    data = np.ascontiguousarray(values, dtype=dtype)
+    with np.errstate(over="ignore"):  # _check_range says it in words
+        data = np.ascontiguousarray(values, dtype=dtype)
     if data.dtype == np.float32 and values.dtype.kind == "f" and values.dtype.itemsize > 4:
         _check_range(values, data, name)
     bad = ~np.isfinite(data)

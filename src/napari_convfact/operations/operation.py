@@ -28,6 +28,8 @@ class SpatialImage:
         Name of each axis.
     rgb : bool
         Whether the last axis of `data` is colour.
+    path : str or None
+        The file it came from, if there is one.
     """
 
     data: Any
@@ -36,6 +38,7 @@ class SpatialImage:
     units: tuple[str, ...] = ()
     axis_labels: tuple[str, ...] = ()
     rgb: bool = False
+    path: str | None = None
 
     def __post_init__(self) -> None:
         ndim = self.ndim
@@ -124,6 +127,22 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a run will do, for the user to read before it starts.
+
+    Attributes
+    ----------
+    text : str
+        Axes, sizes, device in a sentence or two.
+    memory : float
+        Bytes that it takes at its peak, as estimated.
+    """
+
+    text: str
+    memory: float
+
+
+@dataclass(frozen=True)
 class Operation:
     """A job with everything that a form or a command line needs to offer it.
 
@@ -142,6 +161,9 @@ class Operation:
     job : callable
         ``job(inputs, parameters)`` with a mapping of input name to `SpatialImage`
         returns the generator, whose result is a list of `Result`.
+    plan : callable, optional
+        ``plan(inputs, parameters)`` returns a `Plan`, at once and without touching the data;
+        it raises ValueError with the reason if the job cannot run.
     """
 
     name: str
@@ -150,3 +172,4 @@ class Operation:
     parameters: type[Parameters]
     inputs: tuple[Input, ...]
     job: Callable[[Mapping[str, SpatialImage], Any], Job[list[Result]]]
+    plan: Callable[[Mapping[str, SpatialImage], Any], Plan] | None = None

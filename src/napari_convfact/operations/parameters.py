@@ -33,6 +33,10 @@ class Field:
         Physical unit, shown behind the number.
     advanced : bool
         Whether the form folds it away.
+    logarithmic : bool
+        Whether the form steps through powers of ten.
+    suggestions : tuple of str
+        Texts that the form offers where others are legal too.
     when : mapping of str to tuple, optional
         The values of other parameters for which this one has a meaning,
         as ``{"method": ("wiener", "tikhonov")}``.
@@ -45,6 +49,8 @@ class Field:
     step: float | None = None
     unit: str = ""
     advanced: bool = False
+    logarithmic: bool = False
+    suggestions: tuple[str, ...] = ()
     when: Mapping[str, tuple[Any, ...]] | None = None
 
 
@@ -143,7 +149,7 @@ class Parameters:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a JSON-ready dict."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -1,0 +1,106 @@
+"""A form made from a parameters dataclass: the essentials on top, the rest folded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_convfact.gui.editors import Editor, KeywordEditor, make_editor
+from napari_convfact.operations.parameters import ParameterField, Parameters, fields_of
+
+
+class ParameterForm(QWidget):
+    """Edits the parameters of an operation.
+
+    Parameters
+    ----------
+    parameters : type
+        The dataclass.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Sent when a value changes.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parameters: type[Parameters]) -> None:
+        super().__init__()
+        self._parameters = parameters
+        self._fields = {field.name: field for field in fields_of(parameters)}
+        self._editors = {name: make_editor(field) for name, field in self._fields.items()}
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._rows = self._fill(advanced=False)
+        layout.addLayout(self._rows)
+        self._advanced_rows = self._fill(advanced=True)
+        if self._advanced_rows.rowCount():
+            layout.addWidget(self._fold(self._advanced_rows))
+        for editor in self._editors.values():
+            editor.changed.connect(self._on_changed)
+        self._show_what_applies()
+
+    def values(self) -> dict[str, Any]:
+        """Return what the editors show."""
+        return {name: editor.value() for name, editor in self._editors.items()}
+
+    def parameters(self) -> Parameters:
+        """Return the parameters.
+
+        Raises
+        ------
+        ValueError
+            If a value is not legal.
+        """
+        return self._parameters.from_dict(self.values())
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Show values; names that are left out keep theirs."""
+        for name, value in values.items():
+            self._editors[name].set_value(value)
+
+    def show_chosen(self, values: Mapping[str, Any]) -> None:
+        """Show the numbers that were chosen where the user left the choice to the job."""
+        for name, value in values.items():
+            editor = self._editors.get(name)
+            if isinstance(editor, KeywordEditor) and isinstance(value, (int, float)):
+                editor.show_number(value)
+
+    def editor(self, name: str) -> Editor:
+        """Return the editor of a parameter."""
+        return self._editors[name]
+
+    def _fill(self, *, advanced: bool) -> QFormLayout:
+        rows = QFormLayout()
+        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        rows.setContentsMargins(0, 0, 0, 0)
+        for name, field in self._fields.items():
+            if field.field.advanced == advanced:
+                rows.addRow(field.field.label, self._editors[name])
+                rows.labelForField(self._editors[name]).setToolTip(field.field.help)
+        return rows
+
+    @staticmethod
+    def _fold(rows: QFormLayout) -> QCollapsible:
+        fold = QCollapsible("More options")
+        inside = QWidget()
+        inside.setLayout(rows)
+        fold.addWidget(inside)
+        return fold
+
+    def _on_changed(self) -> None:
+        self._show_what_applies()
+        self.changed.emit()
+
+    def _show_what_applies(self) -> None:
+        values = self.values()
+        for name, field in self._fields.items():
+            self._layout_of(field).setRowVisible(self._editors[name], field.applies(values))
+
+    def _layout_of(self, field: ParameterField) -> QFormLayout:
+        return self._advanced_rows if field.field.advanced else self._rows

@@ -1,0 +1,99 @@
+"""A combo box of the viewer's image layers that follows the layer list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QSizePolicy
+
+from napari_convfact.operations.operation import Input
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+_KERNEL_WORDS = ("psf", "kernel", "otf", "beads")
+
+
+class LayerChoice(QComboBox):
+    """Lets the user choose a layer of the right kind.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Whose layers are offered.
+    item : Input
+        What the layer is for.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Sent when another layer is chosen.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer, item: Input) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._item = item
+        self._kind = Labels if item.kind == "labels" else Image
+        self.setToolTip(item.help)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumContentsLength(12)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.currentIndexChanged.connect(self.changed)
+        self._layers: list[Layer | None] = []
+        self.refresh()
+
+    @property
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def choose(self, layer: Layer) -> None:
+        """Choose a layer."""
+        self.setCurrentIndex(self._layers.index(layer))
+
+    def refresh(self) -> None:
+        """Offer the layers that the viewer has now and keep the choice if it is still there."""
+        chosen = self.layer
+        layers: list[Layer | None] = [
+            layer for layer in self._viewer.layers if isinstance(layer, self._kind)
+        ]
+        if self._item.optional:
+            layers.insert(0, None)
+        self.blockSignals(True)
+        self.clear()
+        self._layers = layers
+        self.addItems([layer.name if layer else "none" for layer in layers])
+        if chosen is not None and chosen in layers:
+            self.setCurrentIndex(layers.index(chosen))
+        elif layers:
+            self.setCurrentIndex(self._first_guess(layers))
+        self.blockSignals(False)
+        if self.layer is not chosen:
+            self.changed.emit()
+
+    def _first_guess(self, layers: list[Layer | None]) -> int:
+        if self._item.optional:
+            return 0
+        if self._item.kind == "kernel":
+            return _first(layers, is_kernel, default=len(layers) - 1)
+        return _first(layers, lambda layer: not is_kernel(layer), default=0)
+
+
+def is_kernel(layer: Layer) -> bool:
+    """Whether a layer's name says that it is a kernel."""
+    words = layer.name.lower()
+    return any(word in words for word in _KERNEL_WORDS)
+
+
+def _first(layers: list[Layer | None], wanted: Callable[[Layer], bool], *, default: int) -> int:
+    for index, layer in enumerate(layers):
+        if layer is not None and wanted(layer):
+            return index
+    return default

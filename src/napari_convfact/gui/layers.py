@@ -1,0 +1,122 @@
+"""Between layers and images: what a job reads of a layer, and results as new layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_convfact.operations.operation import Result, SpatialImage
+from napari_convfact.operations.provenance import METADATA_KEY
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+
+def spatial_image(layer: Image) -> SpatialImage:
+    """Return what a job needs of a layer; its data are not copied and not computed.
+
+    A multiscale layer gives its full resolution.
+    """
+    data = layer.data[0] if layer.multiscale else layer.data
+    return SpatialImage(
+        data,
+        layer.name,
+        tuple(float(s) for s in layer.scale),
+        tuple(str(unit) for unit in layer.units),
+        tuple(layer.axis_labels),
+        rgb=bool(getattr(layer, "rgb", False)),
+        path=layer.source.path,
+    )
+
+
+def add_result(
+    viewer: Viewer, result: Result, sources: Mapping[str, Layer], record: dict[str, Any]
+) -> Layer:
+    """Add a result as a new layer that lies where its source lies.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where to add it; names are made unique, no layer is changed.
+    result : Result
+        What the job returned.
+    sources : mapping of str to layer
+        The layers that the job was given.
+    record : dict
+        The provenance record.
+    """
+    options: dict[str, Any] = {"name": result.name, "metadata": {METADATA_KEY: record}}
+    ndim = result.data.ndim - result.rgb
+    if result.like is not None:
+        options |= placement(sources[result.like], ndim, result.leading_axes)
+    else:
+        options |= _own_placement(result)
+    options |= dict(result.display)
+    if result.kind == "labels":
+        return viewer.add_labels(result.data, **options)
+    return viewer.add_image(result.data, rgb=result.rgb, **options)
+
+
+def placement(layer: Layer, ndim: int, leading_axes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return where a layer lies, for a result with `ndim` axes.
+
+    Trailing axes are those of the layer. Further leading axes are counted in pixels; axes
+    that the result lacks are dropped from the front.
+
+    Returns
+    -------
+    dict
+        scale, translate, rotate, shear, affine, units and axis_labels.
+    """
+    extra = max(ndim - layer.ndim, 0)
+    kept = ndim - extra
+    labels = (*leading_axes, *(f"axis {i}" for i in range(extra)))[:extra]
+    return {
+        "scale": np.concatenate([np.ones(extra), layer.scale[-kept:]]),
+        "translate": np.concatenate([np.zeros(extra), layer.translate[-kept:]]),
+        "rotate": _resized(layer.rotate, ndim),
+        "shear": _shear_vector(_resized(_shear_matrix(layer.shear, layer.ndim), ndim)),
+        "affine": _resized_affine(layer.affine.affine_matrix, ndim),
+        "units": ("pixel",) * extra + tuple(layer.units[-kept:]),
+        "axis_labels": labels + tuple(layer.axis_labels[-kept:]),
+    }
+
+
+def _own_placement(result: Result) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if result.scale:
+        options["scale"] = result.scale
+    if result.units:
+        options["units"] = result.units
+    if result.leading_axes:
+        options["axis_labels"] = result.leading_axes
+    return options
+
+
+def _resized(matrix: np.ndarray, ndim: int) -> np.ndarray:
+    """Return a matrix of `ndim` axes that acts on the last axes as the given one does."""
+    resized = np.eye(ndim)
+    kept = min(ndim, len(matrix))
+    resized[-kept:, -kept:] = matrix[-kept:, -kept:]
+    return resized
+
+
+def _resized_affine(matrix: np.ndarray, ndim: int) -> np.ndarray:
+    affine = np.eye(ndim + 1)
+    affine[:-1, :-1] = _resized(matrix[:-1, :-1], ndim)
+    kept = min(ndim, len(matrix) - 1)
+    affine[ndim - kept : ndim, -1] = matrix[-1 - kept : -1, -1]
+    return affine
+
+
+def _shear_matrix(shear: np.ndarray, ndim: int) -> np.ndarray:
+    matrix = np.eye(ndim)
+    matrix[np.triu_indices(ndim, 1)] = shear
+    return matrix
+
+
+def _shear_vector(matrix: np.ndarray) -> np.ndarray:
+    return matrix[np.triu_indices(len(matrix), 1)]

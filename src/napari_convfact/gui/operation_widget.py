@@ -1,0 +1,270 @@
+"""The dock widget of an operation: layers, form, Run and Cancel, progress, findings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_convfact.foundation.job import Step
+from napari_convfact.foundation.memory import check_memory, format_bytes
+from napari_convfact.gui.form import ParameterForm
+from napari_convfact.gui.job_runner import JobRunner, Outcome
+from napari_convfact.gui.layer_choice import LayerChoice
+from napari_convfact.gui.layers import add_result, spatial_image
+from napari_convfact.gui.preferences import memory_limit, preferred_device
+from napari_convfact.operations.operation import Operation, Result, SpatialImage
+from napari_convfact.operations.parameters import Parameters
+from napari_convfact.operations.provenance import provenance
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+_log = logging.getLogger(__name__)
+
+
+class OperationWidget(QWidget):
+    """Runs an operation on layers of the viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where layers come from and results go.
+    operation : Operation
+        What to run.
+    """
+
+    def __init__(self, viewer: Viewer, operation: Operation) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.operation = operation
+        self.runner = JobRunner(self)
+        self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
+        self.form = ParameterForm(operation.parameters)
+        self._running: _Run | None = None
+        self._build()
+        self._connect()
+        if "device" in self.form.values():
+            self.form.set_values({"device": preferred_device()})
+        self.refresh()
+
+    def reset_choices(self, event: object = None) -> None:
+        """Follow the layer list; napari calls this when it changes."""
+        del event
+        for choice in self.choices.values():
+            choice.refresh()
+        self.refresh()
+
+    def run(self) -> None:
+        """Start the operation on the chosen layers."""
+        try:
+            parameters = self.form.parameters()
+            layers, inputs = self._inputs()
+            self._check_plan(inputs, parameters)
+        except ValueError as error:
+            show_error(f"{self.operation.title}: {error}")
+            return
+        self._running = _Run(layers, inputs, parameters)
+        self._findings.hide()
+        self.runner.start(lambda: self.operation.job(inputs, parameters), self.operation.title)
+
+    def refresh(self) -> None:
+        """Say what a run would do, or why it cannot run."""
+        if self.runner.busy:
+            return
+        try:
+            _, inputs = self._inputs()
+            text = self._check_plan(inputs, self.form.parameters())
+            ready = True
+        except ValueError as error:
+            text, ready = str(error), False
+        self._plan.setText(text)
+        self._plan.setVisible(bool(text))
+        self._run.setEnabled(ready)
+        self._run.setToolTip("" if ready else text)
+
+    def add_results(self, results: list[Result], run: _Run) -> list[Layer]:
+        """Add results as layers with their provenance and return them."""
+        return [
+            add_result(
+                self.viewer,
+                result,
+                run.layers,
+                provenance(self.operation, run.parameters, run.inputs, result.summary),
+            )
+            for result in results
+        ]
+
+    def _build(self) -> None:
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setAlignment(Qt.AlignmentFlag.AlignTop)
+        layout.setSpacing(8)
+        layers = QFormLayout()
+        layers.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for item in self.operation.inputs:
+            layers.addRow(item.label, self.choices[item.name])
+        layout.addLayout(layers)
+        layout.addWidget(self.form)
+        self._plan = _text_label()
+        layout.addWidget(self._plan)
+        layout.addLayout(self._buttons())
+        self._progress = QProgressBar()
+        self._progress.hide()
+        layout.addWidget(self._progress)
+        self._findings = _text_label()
+        self._findings.hide()
+        layout.addWidget(self._findings)
+        self.body = layout
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(320)
+
+    def _buttons(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self._run = QPushButton("Run")
+        self._cancel = QPushButton("Cancel")
+        self._cancel.setEnabled(False)
+        row.addWidget(self._run, 2)
+        row.addWidget(self._cancel, 1)
+        return row
+
+    def _connect(self) -> None:
+        self._run.clicked.connect(self.run)
+        self._cancel.clicked.connect(self._on_cancel)
+        self.form.changed.connect(self.refresh)
+        for choice in self.choices.values():
+            choice.changed.connect(self.refresh)
+        self.runner.started.connect(self._on_started)
+        self.runner.stepped.connect(self._on_step)
+        self.runner.finished.connect(self._on_finished)
+
+    def _inputs(self) -> tuple[dict[str, Layer], dict[str, SpatialImage]]:
+        layers = {}
+        for item in self.operation.inputs:
+            layer = self.choices[item.name].layer
+            if layer is not None:
+                layers[item.name] = layer
+            elif not item.optional:
+                raise ValueError(f"Open or choose a layer for “{item.label}” first.")
+        return layers, {name: spatial_image(layer) for name, layer in layers.items()}
+
+    def _check_plan(self, inputs: Mapping[str, SpatialImage], parameters: Parameters) -> str:
+        if self.operation.plan is None:
+            return ""
+        plan = self.operation.plan(inputs, parameters)
+        check_memory(plan.memory, memory_limit())
+        return f"{plan.text} About {format_bytes(plan.memory)} of memory."
+
+    def _on_started(self) -> None:
+        self._set_busy(True)
+        self._progress.setRange(0, 0)
+        self._progress.setFormat("Starting")
+
+    def _on_cancel(self) -> None:
+        self._cancel.setEnabled(False)
+        self._progress.setFormat("Cancelling")
+        self.runner.cancel()
+
+    def _on_step(self, step: Step) -> None:
+        self._progress.setRange(0, step.total)
+        self._progress.setValue(step.done)
+        self._progress.setFormat(step.message or "%p %")
+
+    def _on_finished(self, outcome: Outcome) -> None:
+        run, self._running = self._running, None
+        self._set_busy(False)
+        if outcome.error is not None:
+            self._report_error(outcome.error)
+        elif outcome.cancelled:
+            self._keep_partial(outcome.last_step, run)
+        elif run is not None:
+            self.add_results(outcome.result, run)
+            self._show_findings(outcome.result[0].summary)
+        self.refresh()
+
+    def _set_busy(self, busy: bool) -> None:
+        self._run.setEnabled(not busy)
+        self._cancel.setEnabled(busy)
+        self._progress.setVisible(busy)
+        self.form.setEnabled(not busy)
+        for choice in self.choices.values():
+            choice.setEnabled(not busy)
+
+    def _report_error(self, error: Exception) -> None:
+        _log.debug("The job failed.", exc_info=error)
+        reason = str(error) or type(error).__name__
+        if not isinstance(error, ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        show_error(f"{self.operation.title}: {reason}")
+
+    def _keep_partial(self, step: Step | None, run: _Run | None) -> None:
+        self._say("Cancelled: nothing was added.")
+        if run is None or step is None or step.preview is None:
+            return
+        source = next(iter(run.inputs.values()))
+        if source.rgb or step.preview.shape != tuple(source.data.shape):
+            return
+        reached = f"cancelled after {step.done} of {step.total}"
+        result = Result(
+            step.preview, f"{source.name} ({reached})", summary={"message": f"Partial: {reached}."}
+        )
+        self.add_results([result], run)
+        self._say(f"Cancelled: the estimate reached was added ({reached}).")
+
+    def _show_findings(self, summary: Mapping[str, Any]) -> None:
+        self.form.show_chosen(summary)
+        rows = [
+            f"<b>{name.capitalize().replace('_', ' ')}</b>: {_readable(value)}"
+            for name, value in summary.items()
+            if isinstance(value, (str, bool, int, float)) and value != ""
+        ]
+        self._say("<br>".join(rows))
+
+    def _say(self, text: str) -> None:
+        self._findings.setText(text)
+        self._findings.setVisible(bool(text))
+
+
+class _Run:
+    """What a job was started with."""
+
+    def __init__(
+        self, layers: dict[str, Layer], inputs: dict[str, SpatialImage], parameters: Parameters
+    ) -> None:
+        self.layers = layers
+        self.inputs = inputs
+        self.parameters = parameters
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _text_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label

@@ -1,0 +1,139 @@
+"""The life of a run in the viewer, with a job that only counts."""
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+
+from napari_convfact.gui.operation_widget import OperationWidget
+from napari_convfact.operations.provenance import METADATA_KEY
+
+
+@pytest.fixture
+def widget(viewer, counting):
+    widget = OperationWidget(viewer, counting)
+    viewer.window.add_dock_widget(widget)
+    return widget
+
+
+@pytest.fixture
+def errors():
+    """The error notifications that the test causes."""
+    notification_manager.records.clear()
+    return lambda: [r.message for r in notification_manager.records if r.severity == "error"]
+
+
+def run_to_end(widget, qtbot):
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000) as blocker:
+        widget.run()
+    return blocker.args[0]
+
+
+def is_ready(widget):
+    return (
+        widget._run.isEnabled()
+        and not widget._cancel.isEnabled()
+        and not widget._progress.isVisible()
+        and not widget.runner.busy
+    )
+
+
+def test_the_result_lies_where_its_source_lies(widget, viewer, qtbot):
+    source = viewer.layers["cells"]
+    before = source.data.copy()
+    run_to_end(widget, qtbot)
+    result = viewer.layers["cells counted"]
+    np.testing.assert_array_equal(result.scale, source.scale)
+    np.testing.assert_array_equal(result.translate, source.translate)
+    assert result.units == source.units
+    assert result.axis_labels == source.axis_labels
+    np.testing.assert_array_equal(source.data, before)
+    assert is_ready(widget)
+
+
+def test_the_result_says_how_it_was_made(widget, viewer, qtbot):
+    run_to_end(widget, qtbot)
+    record = viewer.layers["cells counted"].metadata[METADATA_KEY]
+    assert record["operation"] == "count"
+    assert record["parameters"] == {"steps": 3, "fail": False}
+    assert record["sources"]["image"]["name"] == "cells"
+    assert record["summary"] == {"sum": 1.5}
+
+
+def test_a_second_run_overwrites_nothing(widget, viewer, qtbot):
+    run_to_end(widget, qtbot)
+    run_to_end(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == [
+        "cells",
+        "cells counted",
+        "cells counted [1]",
+    ]
+
+
+def test_an_error_inside_torch_is_one_notification(widget, viewer, counting, qtbot, errors):
+    widget.form.set_values({"fail": True})
+    outcome = run_to_end(widget, qtbot)
+    assert type(outcome.error).__name__ == "OutOfMemoryError"
+    assert errors() == ["Count: OutOfMemoryError: no memory left"]
+    assert len(viewer.layers) == 1
+    assert is_ready(widget)
+    assert counting.job.closed == 1
+
+
+def test_cancel_stops_at_the_next_step_and_keeps_what_was_reached(widget, viewer, counting, qtbot):
+    widget.form.set_values({"steps": 10**6})
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000) as blocker:
+        widget.run()
+        qtbot.waitUntil(lambda: counting.job.reached > 10, timeout=10_000)
+        widget._cancel.click()
+    assert blocker.args[0].cancelled
+    assert counting.job.closed == 1
+    assert counting.job.reached < 10**6 - 1
+    assert "cancelled after" in viewer.layers[-1].name
+    assert is_ready(widget)
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_the_task_manager_is_idle_afterwards(widget, viewer, qtbot, fail):
+    widget.form.set_values({"fail": fail})
+    manager = viewer.window._task_status_manager
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000):
+        widget.run()
+        assert manager.is_busy()
+    assert not manager.is_busy()
+
+
+def test_without_a_layer_run_is_disabled_and_says_why(make_napari_viewer, counting):
+    viewer = make_napari_viewer()
+    widget = OperationWidget(viewer, counting)
+    viewer.window.add_dock_widget(widget)
+    assert not widget._run.isEnabled()
+    assert "choose a layer" in widget._plan.text()
+    viewer.add_image(np.zeros((8, 8)), name="new")
+    assert widget._run.isEnabled()
+    assert "Counts to 3" in widget._plan.text()
+
+
+def test_a_run_that_needs_too_much_memory_is_not_started(widget, monkeypatch):
+    monkeypatch.setattr("napari_convfact.gui.operation_widget.memory_limit", lambda: 1000.0)
+    widget.refresh()
+    assert not widget._run.isEnabled()
+    assert "1 MB" in widget._plan.text()
+    assert "memory limit" in widget._plan.text()
+
+
+def test_a_layer_that_is_deleted_during_the_run_does_no_harm(widget, viewer, qtbot):
+    widget.form.set_values({"steps": 1000})
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000):
+        widget.run()
+        viewer.layers.remove("cells")
+    assert viewer.layers[0].name == "cells counted"
+
+
+def test_the_choices_follow_the_layer_list(widget, viewer):
+    choice = widget.choices["image"]
+    viewer.layers["cells"].name = "renamed"
+    assert choice.currentText() == "renamed"
+    viewer.add_labels(np.zeros((4, 4), int), name="labels")
+    assert choice.count() == 1
+    viewer.layers.remove("renamed")
+    assert choice.layer is None
