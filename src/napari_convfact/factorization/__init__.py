@@ -1,0 +1,1 @@
+"""Large kernels as chains of small ones: closed forms, searches and certificates."""

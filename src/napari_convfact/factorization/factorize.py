@@ -1,0 +1,374 @@
+"""Factorize a kernel: closed form where it is separable, search where it is not."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from napari_convfact.factorization import modulation
+from napari_convfact.factorization.certificates import (
+    FLOAT32_LIMIT,
+    SEPARABLE,
+    float32_error,
+    separate,
+)
+from napari_convfact.factorization.chain import add_chains, balance, embed, multiply
+from napari_convfact.factorization.problem import (
+    Problem,
+    check_layout,
+    check_options,
+    check_target,
+    pose,
+)
+from napari_convfact.factorization.result import Factorization, Factors, Status
+from napari_convfact.factorization.roots import factor_separable, outer_products
+from napari_convfact.factorization.search import Effort, Found, search_job
+from napari_convfact.factorization.solver import ChainModel
+from napari_convfact.foundation.job import Job, Step, run
+
+ROUNDING = 1e-20  # squared relative error that counts as rounding
+ZERO_SUM = 1e-12  # |sum| of a kernel of unit norm that counts as zero
+NEGLIGIBLE = 1e-12  # squared error above the floor that an image in float32 does not show
+SUM_WEIGHT = 1e3  # of the sum in a search whose gains are then fitted under the constraint
+Shapes = str | Sequence[int | Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sum of chains for the window of unit norm.
+
+    Attributes
+    ----------
+    terms : tuple of tuple of numpy.ndarray
+        The factors.
+    cost : float
+        Squared error inside the support.
+    float32 : float
+        Relative error of applying it in float32.
+    method : str
+        Where it comes from.
+    starts, hit_fraction
+        Of the search.
+    """
+
+    terms: tuple[Factors, ...]
+    cost: float
+    float32: float
+    method: str
+    starts: int = 0
+    hit_fraction: float = 1.0
+
+
+def factorize(
+    kernel: Any,
+    shapes: Shapes = ((3, 3), (3, 3)),
+    *,
+    dilations: int | Sequence[int] | None = None,
+    n_terms: int = 1,
+    zero_sum: bool = False,
+    starts: int = 96,
+    seed: int = 0,
+    time_limit: float | None = None,
+    closed_form: bool = True,
+) -> Factorization:
+    """Write a kernel as successive convolutions of small ones.
+
+    Parameters
+    ----------
+    kernel : array_like
+        One to three axes (more work too), origin at ``n // 2``. Complex if it is a real
+        kernel times a plane wave, as a Gabor filter is.
+    shapes : sequence or str
+        Taps of each factor: ``((3, 3), (3, 3))``, mixed ``((1, 5), (5, 1), (3, 3))``, ints
+        for equal axes ``(3, 3)``, or text ``"3x3, 3x3"``. The chain spans
+        ``1 + sum d (s - 1)`` samples along an axis and its origin, the middle (``n // 2``),
+        lies on the kernel's.
+    dilations : int or sequence of int, optional
+        Spacing of the taps of each factor: ``(1, 2, 4)`` for an a-trous chain.
+    n_terms : int
+        Chains that are added.
+    zero_sum : bool
+        Hold the sum of the result at zero, exactly (an admissible wavelet).
+    starts : int
+        Starts of the search, if one is needed. A chain of four factors and more gets more
+        by itself where few of them reached the best.
+    seed : int
+        Of the random starts.
+    time_limit : float, optional
+        Seconds after which the best so far is returned.
+    closed_form : bool
+        Use the closed form for separable kernels. Off, everything is searched.
+
+    Returns
+    -------
+    Factorization
+
+    Raises
+    ------
+    ValueError
+        If the kernel, the shapes or an option make no sense.
+
+    Notes
+    -----
+    A separable kernel is split exactly by pairing the roots of each axis. What is cut off
+    outside the chain's support is then the whole error, and no chain of that support can do
+    better: the result is certified. Other kernels are fitted by batched Levenberg-Marquardt
+    in float64 from starts in strata.
+
+    References
+    ----------
+    E. Kaltofen, J. P. May, Z. Yang, L. Zhi, Approximate factorization of multivariate
+    polynomials using singular value decomposition, J. Symbolic Computation 43 (2008).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> binomial = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+    >>> chain = factorize(binomial, ((3, 3), (3, 3)))
+    >>> chain.status, chain.macs, chain.macs_direct
+    ('exact', 18, 25)
+    """
+    return run(
+        factorize_job(
+            kernel,
+            shapes,
+            dilations=dilations,
+            n_terms=n_terms,
+            zero_sum=zero_sum,
+            starts=starts,
+            seed=seed,
+            time_limit=time_limit,
+            closed_form=closed_form,
+        )
+    )
+
+
+def factorize_job(
+    kernel: Any,
+    shapes: Shapes = ((3, 3), (3, 3)),
+    *,
+    dilations: int | Sequence[int] | None = None,
+    n_terms: int = 1,
+    zero_sum: bool = False,
+    starts: int = 96,
+    seed: int = 0,
+    time_limit: float | None = None,
+    closed_form: bool = True,
+) -> Job[Factorization]:
+    """`factorize` as a generator of steps; closing it cancels."""
+    begun = time.monotonic()
+    check_options(n_terms, starts, time_limit)
+    target = check_target(kernel)
+    layout = check_layout(shapes, dilations, target.ndim)
+    envelope, wave = modulation.demodulate(target) if np.iscomplexobj(target) else (target, None)
+    if wave is not None and zero_sum:
+        raise ValueError(
+            "zero_sum is for real kernels: the sum of a complex one is its response "
+            "to a constant, which the modulation already suppresses."
+        )
+    problem = pose(envelope, layout, n_terms, zero_sum)
+    deadline = math.inf if time_limit is None else begun + time_limit
+    effort = Effort(starts, seed, problem.inner_floor, deadline)
+    yield Step(0, 1, "Test whether the kernel is separable")
+    candidate = yield from _solve(problem, effort, closed_form)
+    notes = []
+    if time.monotonic() > deadline:
+        notes.append("The time limit ended the search: more time may find better.")
+    if candidate.float32 > FLOAT32_LIMIT:
+        notes.append(
+            f"Its rounding error in float32 is {candidate.float32:.1g}: apply it as one kernel."
+        )
+    result = _report(problem, candidate, time.monotonic() - begun, tuple(notes))
+    return result if wave is None else _modulated(result, target, wave)
+
+
+def _solve(problem: Problem, effort: Effort, closed_form: bool) -> Job[Candidate]:
+    """Try what is exact first and search only where it does not attain the floor."""
+    best = None
+    if closed_form:
+        vectors, error = separate(problem.window)
+        if error <= SEPARABLE:
+            best = _closed_form(problem, vectors)
+            if best is None or not _attained(best, problem, ROUNDING):
+                fitted = yield from _separable_search(problem, vectors, effort)
+                best = _preferred(best, fitted, problem)
+            if best is not None and _attained(best, problem, NEGLIGIBLE):
+                return best
+    found = yield from _search(problem, effort)
+    chosen = _preferred(best, found, problem)
+    assert chosen is not None
+    return chosen
+
+
+def _attained(candidate: Candidate, problem: Problem, excess: float) -> bool:
+    return candidate.cost <= problem.inner_floor * (1 + 1e-9) + excess
+
+
+def _preferred(a: Candidate | None, b: Candidate | None, problem: Problem) -> Candidate | None:
+    """Return the candidate that is usable and closer; one that breaks the rules is refused."""
+    fit = [c for c in (a, b) if c is not None and _admissible(c, problem)]
+    usable = [c for c in fit if c.float32 <= FLOAT32_LIMIT]
+    return min(usable or fit, key=lambda c: c.cost, default=None)
+
+
+def _admissible(candidate: Candidate, problem: Problem) -> bool:
+    return (
+        not problem.zero_sum
+        or abs(add_chains(candidate.terms, problem.layout.dilations).sum()) <= ZERO_SUM
+    )
+
+
+def _candidate(
+    problem: Problem, terms: Sequence[Factors], method: str, starts: int = 0, hits: float = 1.0
+) -> Candidate:
+    balanced = tuple(balance(factors) for factors in terms)
+    residual = problem.window - add_chains(balanced, problem.layout.dilations)
+    rounding = float32_error(balanced, problem.layout.dilations)
+    return Candidate(balanced, float(np.vdot(residual, residual)), rounding, method, starts, hits)
+
+
+def _closed_form(problem: Problem, vectors: Sequence[np.ndarray]) -> Candidate | None:
+    """Pair roots. Refused where it is not usable in float32 or breaks the zero sum."""
+    if max(problem.layout.dilations) > 1:
+        return None
+    factors = factor_separable(vectors, problem.layout)
+    if factors is None:
+        return None
+    candidate = _candidate(problem, [factors], "roots")
+    if candidate.float32 > FLOAT32_LIMIT or not _admissible(candidate, problem):
+        return None
+    return candidate
+
+
+def _separable_search(
+    problem: Problem, vectors: Sequence[np.ndarray], effort: Effort
+) -> Job[Candidate | None]:
+    """Fit each axis by a chain of its own: far smaller problems than the whole."""
+    columns, starts, hits = [], 0, 1.0
+    for axis, vector in enumerate(vectors):
+        layout = problem.layout.along(axis)
+        norm = float(np.linalg.norm(vector))
+        model = ChainModel(layout, vector / norm)
+        found = yield from search_job(model, replace(effort, floor=0.0), f"Axis {axis}")
+        chosen = _first_usable(model, found)
+        first, *others = model.unpack(chosen)[0]
+        columns.append([first * norm, *others])
+        starts, hits = max(starts, found.starts), min(hits, found.hit_fraction)
+    candidate = _candidate(problem, [outer_products(columns)], "separable search", starts, hits)
+    return candidate if _admissible(candidate, problem) else None
+
+
+def _search(problem: Problem, effort: Effort) -> Job[Candidate]:
+    """Search the whole chain, with the zero sum in each factor that can carry it."""
+    best: Candidate | None = None
+    for model in _models(problem):
+        found = yield from search_job(model, effort)
+        chosen = _first_usable(model, found)
+        terms = _fit_gains(problem, model.unpack(chosen))
+        candidate = _candidate(problem, terms, "search", found.starts, found.hit_fraction)
+        if best is None or candidate.cost < best.cost:
+            best = candidate
+    assert best is not None
+    return best
+
+
+def _models(problem: Problem) -> list[ChainModel]:
+    layout, window = problem.layout, problem.window
+    if not problem.zero_sum:
+        return [ChainModel(layout, window, problem.n_terms)]
+    if problem.n_terms > 1:
+        return [ChainModel(layout, window, problem.n_terms, sum_weight=SUM_WEIGHT)]
+    # The sum of a product is the product of the sums, so one factor must have zero sum.
+    # Factors that are alike can be exchanged: one of each kind is tried.
+    kinds = {
+        kind: i
+        for i, kind in enumerate(zip(layout.shapes, layout.dilations, strict=True))
+        if math.prod(kind[0]) > 1
+    }
+    if not kinds:
+        raise ValueError("zero_sum needs a factor with more than one tap.")
+    return [ChainModel(layout, window, 1, zero_sum_factor=i) for i in kinds.values()]
+
+
+def _fit_gains(problem: Problem, terms: Sequence[Factors]) -> Sequence[Factors]:
+    """Weight the chains of a sum so that it sums to zero exactly, by constrained least squares."""
+    if not problem.zero_sum or len(terms) == 1:
+        return terms
+    kernels = np.array([multiply(factors, problem.layout.dilations).ravel() for factors in terms])
+    sums = kernels.sum(axis=1)
+    # Least squares over the gains that are orthogonal to the sums.
+    free = np.linalg.svd(sums[None])[2][1:].T
+    gains = free @ np.linalg.lstsq(kernels.T @ free, problem.window.ravel())[0]
+    return [(gain * f[0], *f[1:]) for gain, f in zip(gains, terms, strict=True)]
+
+
+def _first_usable(model: ChainModel, found: Found) -> np.ndarray:
+    """Return the best point that survives float32, or the best of all."""
+    for x in found.points:
+        if float32_error(model.unpack(x), model.layout.dilations) <= FLOAT32_LIMIT:
+            return x
+    return found.points[0]
+
+
+def _report(
+    problem: Problem, candidate: Candidate, seconds: float, notes: tuple[str, ...]
+) -> Factorization:
+    terms = tuple(balance((factors[0] * problem.norm, *factors[1:])) for factors in candidate.terms)
+    layout = problem.layout
+    reconstruction = embed(add_chains(terms, layout.dilations), problem.frame)
+    residual = embed(problem.kernel, problem.frame) - reconstruction
+    nmse = problem.tail + (1 - problem.tail) * candidate.cost
+    box = _box(problem.kernel)
+    _, separability = separate(problem.kernel)
+    return Factorization(
+        terms=terms,
+        dilations=layout.dilations,
+        reconstruction=reconstruction,
+        residual=residual,
+        nmse=nmse,
+        floor=problem.floor,
+        tail_nmse=problem.tail,
+        status=_status(nmse, problem.floor),
+        method=candidate.method,
+        starts=candidate.starts,
+        hit_fraction=candidate.hit_fraction,
+        float32_error=candidate.float32,
+        macs=len(terms) * layout.taps,
+        macs_direct=math.prod(box),
+        macs_separable=sum(box) if separability <= SEPARABLE else None,
+        seconds=seconds,
+        notes=notes,
+    )
+
+
+def _status(nmse: float, floor: float) -> Status:
+    if nmse <= ROUNDING:
+        return "exact"
+    return "certified" if nmse <= floor * (1 + 1e-9) + ROUNDING else "best found"
+
+
+def _box(kernel: np.ndarray) -> tuple[int, ...]:
+    """Return the size of the box around the taps that are not zero."""
+    taps = np.nonzero(kernel)
+    return tuple(int(index.max() - index.min()) + 1 for index in taps)
+
+
+def _modulated(result: Factorization, target: np.ndarray, wave: modulation.Wave) -> Factorization:
+    """Put the wave back onto the factors of the envelope."""
+    support = result.support
+    terms = tuple(
+        modulation.modulate(factors, result.dilations, support, wave) for factors in result.terms
+    )
+    frame = result.reconstruction.shape
+    reconstruction = embed(add_chains(terms, result.dilations), frame)
+    return replace(
+        result,
+        terms=terms,
+        reconstruction=reconstruction,
+        residual=embed(target, frame) - reconstruction,
+    )

@@ -1,0 +1,190 @@
+"""A factorization: the factors, what they amount to and what is known about them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_convfact.factorization.certificates import ruppert_nmse
+
+Status = Literal["exact", "certified", "best found"]
+Factors = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """A kernel as a chain of small ones, or a sum of such chains.
+
+    Attributes
+    ----------
+    terms : tuple of tuple of numpy.ndarray
+        The factors of each chain, float64 (complex128 for a complex kernel). The factors of a
+        chain have equal norms. Neither their order (among equal shapes) nor their signs are
+        determined by the kernel: compare reconstructions, never factors.
+    dilations : tuple of int
+        One per factor, the same in every chain.
+    reconstruction : numpy.ndarray
+        The sum of the chains in the kernel's frame, float64 or complex128. Where the chain's
+        support exceeds the kernel, the frame is enlarged about the origin, ``n // 2``.
+    residual : numpy.ndarray
+        Kernel minus `reconstruction`.
+    nmse : float
+        Squared error over the kernel's energy; what lies outside the chain's support counts.
+    floor : float
+        Certified lower bound of `nmse` for chains of this support: `tail_nmse`, and for
+        ``zero_sum`` also the part of the kernel that has a sum.
+    tail_nmse : float
+        Share of the kernel's energy outside the chain's support.
+    status : {"exact", "certified", "best found"}
+        ``"exact"``: the error is rounding. ``"certified"``: the error is the floor, so no chain
+        of this support is better. ``"best found"``: the best of a search.
+    method : str
+        ``"roots"``, ``"separable search"`` or ``"search"``.
+    starts : int
+        Starts of the search; 0 for a closed form.
+    hit_fraction : float
+        Share of the refined starts that reached the best error; 1 for a closed form.
+    float32_error : float
+        Relative error of applying the chain in float32, measured on a random image.
+    macs : int
+        Multiplications per pixel of the chains.
+    macs_direct : int
+        Those of the kernel: the box around its taps.
+    macs_separable : int or None
+        Those of one filter per axis, where the kernel is separable.
+    seconds : float
+        Time it took.
+    notes : tuple of str
+        Remarks for the user.
+    """
+
+    terms: tuple[Factors, ...]
+    dilations: tuple[int, ...]
+    reconstruction: np.ndarray
+    residual: np.ndarray
+    nmse: float
+    floor: float
+    tail_nmse: float
+    status: Status
+    method: str
+    starts: int
+    hit_fraction: float
+    float32_error: float
+    macs: int
+    macs_direct: int
+    macs_separable: int | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def factors(self) -> Factors:
+        """The factors of the first chain: of the only one, unless ``n_terms`` was larger."""
+        return self.terms[0]
+
+    @property
+    def relative_error(self) -> float:
+        """Root of `nmse`."""
+        return math.sqrt(self.nmse)
+
+    @property
+    def max_error(self) -> float:
+        """Largest error of a tap."""
+        return float(np.abs(self.residual).max())
+
+    @property
+    def sum(self) -> float:
+        """Sum of the reconstruction: its response to a constant image."""
+        total = self.reconstruction.sum()
+        return float(abs(total)) if np.iscomplexobj(total) else float(total)
+
+    @property
+    def support(self) -> tuple[int, ...]:
+        """Samples that the chain spans along each axis."""
+        axes = zip(*(factor.shape for factor in self.factors), strict=True)
+        return tuple(
+            1 + sum(d * (s - 1) for d, s in zip(self.dilations, axis, strict=True)) for axis in axes
+        )
+
+    @cached_property
+    def ruppert_nmse(self) -> float | None:
+        """Certified lower bound of `nmse` for chains of any shapes inside the support.
+
+        Positive where the kernel cannot be a product. Weak: it says "not exactly
+        factorizable", not how far the best chain is. None unless the kernel is real and
+        two-dimensional with at most 15 samples a side.
+        """
+        kernel = self.reconstruction + self.residual
+        if np.iscomplexobj(kernel) or kernel.ndim != 2 or len(self.terms) > 1:
+            return None
+        n_rows, n_columns = self.support
+        if min(n_rows, n_columns) < 2 or max(n_rows, n_columns) > 15:
+            return None
+        from napari_convfact.factorization.chain import overlap
+
+        window = kernel[overlap(self.support, kernel.shape)]
+        return self.tail_nmse + (1 - self.tail_nmse) * ruppert_nmse(window)
+
+    @property
+    def message(self) -> str:
+        """What was found, in sentences for the user."""
+        error = f"{100 * self.relative_error:.3g} %"
+        first = {
+            "exact": "Exact: the chain is the kernel.",
+            "certified": f"Error {error}, proven to be the least for this support.",
+            "best found": f"Error {error}, the best found: "
+            f"{self.hit_fraction:.0%} of the refined starts reached it.",
+        }[self.status]
+        return " ".join([first, *self.notes])
+
+    def summary(self) -> dict[str, Any]:
+        """Return the findings as a JSON-ready dict."""
+        return {
+            "status": self.status,
+            "method": self.method,
+            "relative_error": self.relative_error,
+            "nmse": self.nmse,
+            "floor": self.floor,
+            "max_error": self.max_error,
+            "sum": self.sum,
+            "hit_fraction": self.hit_fraction,
+            "starts": self.starts,
+            "float32_error": self.float32_error,
+            "shapes": [list(factor.shape) for factor in self.factors],
+            "dilations": list(self.dilations),
+            "terms": len(self.terms),
+            "multiplications": self.macs,
+            "multiplications_direct": self.macs_direct,
+            "multiplications_separable": self.macs_separable,
+            "seconds": self.seconds,
+            "message": self.message,
+        }
+
+    def apply(
+        self, image: Any, *, boundary: str = "reflect", engine: str = "auto", device: str = "auto"
+    ) -> np.ndarray:
+        """Convolve an image with the chain.
+
+        Parameters
+        ----------
+        image : array_like
+            ``(..., *n)``: the last axes are the kernel's, leading ones are independent.
+        boundary : {"reflect", "periodic", "zero"}
+            How the image goes on beyond its edges. It is continued once, by the halo of the
+            whole chain, so the result is that of the reconstruction as one kernel.
+        engine : {"auto", "fft", "fused"}
+            How to compute.
+        device : str
+            Where to compute.
+
+        Returns
+        -------
+        numpy.ndarray
+            Of the image's shape, float32 (complex64 for a complex kernel).
+        """
+        from napari_convfact.factorization.apply import apply_chains
+
+        return apply_chains(self, image, boundary=boundary, engine=engine, device=device)
