@@ -1,0 +1,57 @@
+"""Fewer Richardson-Lucy iterations by extrapolating along the path of the estimates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_convfact.deconvolution.blocks import blocks, total
+
+
+class Extrapolation:
+    """Predict where the iteration is heading, and take the next step from there.
+
+    Biggs and Andrews step from ``x + a (x - x_previous)``, with ``a`` the correlation of the
+    last two steps. A Richardson-Lucy step multiplies, so here the prediction multiplies too:
+    ``x (x / x_previous)^a``. It stays positive without clipping, and on sparse scenes it
+    reaches a higher likelihood and a higher PSNR in the same number of iterations.
+
+    References
+    ----------
+    D. S. C. Biggs and M. Andrews, "Acceleration of iterative image restoration algorithms",
+    Applied Optics 36, 1766-1775 (1997).
+    """
+
+    def __init__(self) -> None:
+        self._previous_step: Tensor | None = None
+
+    def predict(self, point: Tensor, before: Tensor, after: Tensor) -> Tensor:
+        """Return the point to take the next step from.
+
+        Parameters
+        ----------
+        point : torch.Tensor
+            Where the last step was taken from. Its memory is used for work.
+        before, after : torch.Tensor
+            Results of the last two steps; the memory of `before` is used for the result.
+        """
+        step = point.sub_(after)
+        factor = 0.0 if self._previous_step is None else _correlation(step, self._previous_step)
+        self._previous_step = step
+        tiny = torch.finfo(after.dtype).tiny
+        for target, new in blocks(before, after):
+            torch.div(new, target.clamp_min_(tiny), out=target)
+            target.pow_(factor).mul_(new)
+        return before
+
+    def restart(self) -> None:
+        """Forget the past, after a prediction that turned out to be bad."""
+        self._previous_step = None
+
+
+def _correlation(step: Tensor, previous: Tensor) -> float:
+    product = norm = 0.0
+    for new, old in blocks(step, previous):
+        product += total(new * old)
+        norm += total(old * old)
+    return min(max(product / norm, 0.0), 1.0) if norm > 0 else 0.0

@@ -1,0 +1,325 @@
+"""Richardson-Lucy deconvolution: the most likely non-negative scene behind photon counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from napari_convfact.convolution.operator import Convolution
+from napari_convfact.deconvolution.iteration import Iteration
+from napari_convfact.deconvolution.poisson import PoissonModel
+from napari_convfact.deconvolution.stopping import HeldOutError, best_iteration, thin
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.validate import check_image, check_psf
+
+BOUNDARIES = ("extended", "periodic", "reflect", "zero")
+# Where iterations="auto" gives up.
+MOST_ITERATIONS = 200
+# So few iterations say that the data want smoothing rather than sharpening.
+FEW_ITERATIONS = 3
+
+StoppedBy = Literal["iterations", "held-out photons", "limit"]
+
+
+class RichardsonLucyStep(Step):
+    """A `Step` with the likelihood, whose preview is made only when it is asked for.
+
+    Attributes
+    ----------
+    likelihood : float
+        Poisson log-likelihood of the estimate, less that of a perfect fit.
+    held_out : float or None
+        Error against the held-out photons, while the number of iterations is being chosen.
+    preview : numpy.ndarray
+        The newest estimate, of the image's shape (a copy).
+    """
+
+    likelihood: float
+    held_out: float | None
+
+    def __init__(self, done: int, total: int, message: str, iteration: Iteration) -> None:
+        values = {
+            "done": done,
+            "total": total,
+            "message": message,
+            "likelihood": iteration.likelihood[-1],
+            "held_out": iteration.held_out[-1] if iteration.held_out else None,
+            "_take": iteration.preview,
+        }
+        # The base class is frozen.
+        self.__dict__.update(values)
+
+    @property
+    def preview(self) -> np.ndarray:
+        """The newest estimate."""
+        take: Callable[[], np.ndarray] = self.__dict__["_take"]
+        return take()
+
+
+@dataclass(frozen=True)
+class RichardsonLucy:
+    """What Richardson-Lucy found.
+
+    Attributes
+    ----------
+    estimate : numpy.ndarray
+        Of the image's shape, non-negative, in the image's intensity units.
+    iterations : int
+        How many led to the estimate.
+    likelihood : tuple of float
+        Poisson log-likelihood after 0, 1, ... iterations, less that of a perfect fit.
+    held_out : tuple of float
+        Error against the held-out photons (`HeldOutError`) after 0, 1, ... iterations of
+        the trial that chose the number; empty if the number was given.
+    stopped_by : {"iterations", "held-out photons", "limit"}
+        The number that was asked for, the automatic rule, or the rule's limit.
+    intermediate : numpy.ndarray or None
+        ``(m, *n)``, every `keep_every`-th estimate.
+    message : str
+        Sentences for the user.
+    """
+
+    estimate: np.ndarray
+    iterations: int
+    likelihood: tuple[float, ...]
+    held_out: tuple[float, ...]
+    stopped_by: StoppedBy
+    intermediate: np.ndarray | None
+    message: str
+
+
+class RichardsonLucySolver:
+    """Everything that images of one size and one PSF share.
+
+    The parameters are those of `richardson_lucy_job`; `shape` is the images'.
+    """
+
+    def __init__(
+        self,
+        psf: Any,
+        shape: tuple[int, ...],
+        *,
+        boundary: str = "extended",
+        accelerate: bool = True,
+        background: float = 0.0,
+        read_noise: float = 0.0,
+        total_variation: float = 0.0,
+        dtype: str = "float32",
+        device: str = "auto",
+    ) -> None:
+        if boundary not in BOUNDARIES:
+            raise ValueError(f"boundary must be one of {', '.join(BOUNDARIES)}, not {boundary!r}.")
+        for name, value in (
+            ("background", background),
+            ("read_noise", read_noise),
+            ("total_variation", total_variation),
+        ):
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a number from 0, not {value!r}.")
+        self.psf, self.notes = check_psf(psf)
+        self.dtype = dtype
+        self.accelerate = accelerate
+        self.read_noise = read_noise
+        self.total_variation = total_variation
+        operator = Convolution(self.psf, shape, boundary=boundary, dtype=dtype, device=device)
+        self.model = PoissonModel(operator, background + read_noise)
+
+    def job(
+        self,
+        image: Any,
+        *,
+        iterations: int | Literal["auto"] = "auto",
+        start: Any = None,
+        keep_every: int | None = None,
+    ) -> Job[RichardsonLucy]:
+        """Deconvolve one image; see `richardson_lucy_job`."""
+        _check_iterations(iterations, keep_every)
+        data, notes = self._check_data(image)
+        trial: list[float] = []
+        stopped_by: StoppedBy = "iterations"
+        if iterations == "auto":
+            trial, gain = yield from self._trial(data, start)
+            iterations = max(1, int(np.argmin(trial)))
+            stopped_by = "limit" if best_iteration(trial) is None else "held-out photons"
+            notes += _describe_stop(iterations, stopped_by, gain)
+        run = self._begin(data, start)
+        kept = []
+        for done in range(1, iterations + 1):
+            run.advance()
+            yield RichardsonLucyStep(done, iterations, f"Iteration {done} of {iterations}", run)
+            if keep_every and done % keep_every == 0:
+                kept.append(self.model.to_numpy(run.scene))
+        return RichardsonLucy(
+            estimate=self.model.to_numpy(run.scene),
+            iterations=iterations,
+            likelihood=tuple(run.likelihood),
+            held_out=tuple(trial),
+            stopped_by=stopped_by,
+            intermediate=np.stack(kept) if kept else None,
+            message=" ".join((*self.notes, *notes)),
+        )
+
+    def _trial(self, data: np.ndarray, start: Any) -> Job[tuple[list[float], float]]:
+        """Iterate without a tenth of the photons until they are explained worse."""
+        thinned = thin(data)
+        held_out = HeldOutError(self._to_device(thinned.held_out), self.psf)
+        run = self._begin(thinned.training, start, held_out)
+        for done in range(1, MOST_ITERATIONS + 1):
+            run.advance()
+            message = f"Choosing the number of iterations: trial {done}"
+            yield RichardsonLucyStep(done, 0, message, run)
+            if best_iteration(run.held_out) is not None:
+                break
+        return run.held_out, thinned.gain
+
+    def _begin(
+        self, data: np.ndarray, start: Any, held_out: HeldOutError | None = None
+    ) -> Iteration:
+        values = self._to_device(data)
+        if start is None:
+            scene = self.model.flat_scene(values)
+        else:
+            scene = self.model.scene_from(self._to_device(self._check_data(start, "start")[0]))
+        return Iteration(
+            self.model,
+            values.add_(self.read_noise),
+            scene,
+            accelerate=self.accelerate,
+            total_variation=self.total_variation,
+            held_out=held_out,
+        )
+
+    def _check_data(self, array: Any, name: str = "image") -> tuple[np.ndarray, tuple[str, ...]]:
+        checked = check_image(array, name=name, dtype=self.dtype)
+        shape = self.model.operator.output_shape
+        if checked.data.shape != shape:
+            raise ValueError(f"The {name} has shape {checked.data.shape} but needs {shape}.")
+        negative = int((checked.data < 0).sum())
+        if not negative:
+            return checked.data, checked.notes
+        note = f"{negative} negative values of the {name} were set to zero."
+        return checked.data.clip(min=0), (*checked.notes, note)
+
+    def _to_device(self, data: np.ndarray) -> torch.Tensor:
+        # A copy: the caller's memory is never written to.
+        return torch.tensor(data, device=self.model.operator.device)
+
+
+def richardson_lucy_job(
+    image: Any,
+    psf: Any,
+    *,
+    boundary: str = "extended",
+    iterations: int | Literal["auto"] = "auto",
+    accelerate: bool = True,
+    background: float = 0.0,
+    read_noise: float = 0.0,
+    total_variation: float = 0.0,
+    start: Any = None,
+    keep_every: int | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+) -> Job[RichardsonLucy]:
+    """Deconvolve one image, yielding a `RichardsonLucyStep` after each iteration.
+
+    Each step multiplies the scene x by ``A^T (y / (A x + background)) / A^T 1``, which
+    never lowers the likelihood of Poisson data y and keeps x non-negative.
+
+    Parameters
+    ----------
+    image : array_like
+        ``(*n)``, proportional to photon counts, without the camera's offset. Negative
+        values are set to zero.
+    psf : array_like
+        ``(*k)``, origin at ``k // 2``; it is divided by its sum.
+    boundary : {"extended", "periodic", "reflect", "zero"}
+        What lies beyond the picture; ``"extended"`` estimates it as well.
+    iterations : int or "auto"
+        ``"auto"`` holds a tenth of the photons out of a first run, takes the number of
+        iterations that explains them best, and repeats that many with all photons. It
+        needs photon noise: intensities that are not counts are scaled by the gain that
+        their noise shows.
+    accelerate : bool
+        Extrapolate between steps (see `Extrapolation`). A prediction that is less likely
+        than the estimate before it is replaced by the plain step.
+    background : float
+        Light in the image that is not of the scene, per sample.
+    read_noise : float
+        Variance of the camera's noise, in squared photons. It is added to the data and the
+        model, which makes their sum nearly Poisson.
+    total_variation : float
+        Weight of the total variation; 0.002 to 0.02 where noise limits the iterations.
+    start : array_like, optional
+        ``(*n)``: begin from this estimate instead of an even one.
+    keep_every : int, optional
+        Keep each such estimate in the result.
+    dtype : {"float32", "float64"}
+        Working precision and type of the result.
+    device : str
+        See `choose_device`.
+
+    Returns
+    -------
+    generator of RichardsonLucyStep
+        Returns a `RichardsonLucy`.
+
+    Raises
+    ------
+    ValueError
+        When the first step is asked for, if an argument is not legal.
+
+    References
+    ----------
+    W. H. Richardson, "Bayesian-based iterative method of image restoration", J. Opt. Soc.
+    Am. 62, 55-59 (1972).
+    L. B. Lucy, "An iterative technique for the rectification of observed distributions",
+    Astronomical Journal 79, 745-754 (1974).
+    M. Bertero and P. Boccacci, "A simple method for the reduction of boundary effects in
+    the Richardson-Lucy approach to image deconvolution", Astronomy and Astrophysics 437,
+    369-374 (2005): the extended scene.
+    D. L. Snyder et al., "Compensation for readout noise in CCD images", J. Opt. Soc. Am. A
+    12, 272-283 (1995): the read noise.
+    """
+    solver = RichardsonLucySolver(
+        psf,
+        np.shape(image),
+        boundary=boundary,
+        accelerate=accelerate,
+        background=background,
+        read_noise=read_noise,
+        total_variation=total_variation,
+        dtype=dtype,
+        device=device,
+    )
+    result = yield from solver.job(image, iterations=iterations, start=start, keep_every=keep_every)
+    return result
+
+
+def _check_iterations(iterations: int | str, keep_every: int | None) -> None:
+    if iterations != "auto" and not (isinstance(iterations, (int, np.integer)) and iterations > 0):
+        raise ValueError(f"iterations must be a whole number from 1 or 'auto', not {iterations!r}.")
+    if keep_every is not None and keep_every < 1:
+        raise ValueError(f"keep_every must be a whole number from 1, not {keep_every!r}.")
+
+
+def _describe_stop(iterations: int, stopped_by: StoppedBy, gain: float) -> tuple[str, ...]:
+    notes = []
+    if stopped_by == "limit":
+        notes.append(
+            f"The held-out photons were still explained better after {iterations} iterations, "
+            "where the automatic choice ends: give a number to go on."
+        )
+    else:
+        notes.append(f"Stopped after {iterations} iterations, which explain held-out photons best.")
+    if gain != 1:
+        notes.append(f"The noise shows {gain:.3g} intensity units per photon.")
+    if iterations <= FEW_ITERATIONS:
+        notes.append(
+            "So few say that noise or smooth structure leaves little to sharpen: "
+            "method='tikhonov' with the gradient prior does better here."
+        )
+    return tuple(notes)
