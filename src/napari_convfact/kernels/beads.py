@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.ndimage as ndi
-from skimage.registration import phase_cross_correlation
 
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import check_image
+from napari_convfact.kernels import bead_averaging as averaging
 from napari_convfact.kernels import bead_detection as detection
-from napari_convfact.kernels.gaussian_fit import FWHM_PER_SIGMA, GaussianPeak, fit_gaussian
-from napari_convfact.kernels.geometry import sample_around
+from napari_convfact.kernels.gaussian_fit import fit_gaussian
 
 _ALIGNMENTS = 3
 # Half the default size in widths, the first that leaves enough beads: a larger box holds more
@@ -23,7 +22,6 @@ _HALF_SIZES = (2.5, 2.0, 1.5)
 _ENOUGH_BEADS = 8
 # No other spot within this many widths of a bead.
 _ISOLATION = 2.5
-_LEAST_SIMILARITY = 0.7
 
 # Positions of the beads, and how many spots were left out for which reason.
 Choice = tuple[np.ndarray, dict[str, int]]
@@ -154,7 +152,6 @@ def psf_from_beads_job(
     spots = detection.find_spots(data, fwhm)
     if seeds is not None:
         seeds = _refine(seeds, spots.smoothed, fwhm)
-
     isolation = tuple(int(np.ceil(_ISOLATION * w)) for w in fwhm)
 
     def choose(half: tuple[int, ...]) -> Choice:
@@ -167,31 +164,30 @@ def psf_from_beads_job(
         raise ValueError(_no_beads(rejected, half, data.shape))
 
     yield Step(1, total, f"Aligning {len(beads)} beads")
-    background = _background(data, spots.positions, half)
+    outside = averaging.outside_spots(data.shape, spots.positions, half)
+    background = averaging.measure_background(data, outside)
+    noise = averaging.measure_noise(data, outside) / math.sqrt(len(beads))
     signal = data - background
-    beads, rejected["unlike the others"] = _alike(signal, beads, half, rejecting=seeds is None)
+    if seeds is None:
+        beads, rejected["unlike the others"] = averaging.keep_alike(signal, beads, half)
     centers = beads.astype(float)
     for iteration in range(_ALIGNMENTS):
-        centers = _align(signal, centers, fwhm)
+        centers = averaging.align_beads(signal, centers, fwhm)
         yield Step(2 + iteration, total, f"Aligning {len(beads)} beads")
-    peak = _fit_average(signal, centers, half, fwhm)
+    peak = fit_gaussian(averaging.average_beads(signal, centers, half), half, fwhm)
     # The beads agree with each other; now their common centre comes to the middle.
     centers += np.asarray(peak.center) - half
-    average = _average(signal, centers, half)
+    average = averaging.average_beads(signal, centers, half)
     yield Step(2 + _ALIGNMENTS, total, "Removing the noise floor")
-    noise = float((data - ndi.uniform_filter(data, 5))[_outside(data, spots.positions, half)].std())
-    psf = _significant(average, fwhm, spots.noise / np.sqrt(len(beads)))
+    psf = averaging.keep_significant(average, fwhm, spots.noise / math.sqrt(len(beads)))
     report = BeadReport(
         n_beads=len(beads),
         positions=tuple(tuple(round(float(c), 3) for c in center) for center in centers),
         rejected=rejected,
         fwhm=peak.fwhm,
-        fwhm_physical=tuple(w * s for w, s in zip(peak.fwhm, spacing, strict=True))
-        if spacing
-        else None,
-        signal_to_noise=float(
-            peak.amplitude * np.sqrt(len(beads)) / max(noise, 1e-9 * peak.amplitude)
-        ),
+        fwhm_physical=spacing and tuple(w * s for w, s in zip(peak.fwhm, spacing, strict=True)),
+        # Without noise, rounding errors stand for it.
+        signal_to_noise=peak.amplitude / max(noise, 1e-9 * peak.amplitude),
         background=float(background.mean()),
         shape=psf.shape,
         notes=checked.notes,
@@ -269,86 +265,6 @@ def _refine(seeds: np.ndarray, smoothed: np.ndarray, fwhm: Sequence[float]) -> n
         near = smoothed[tuple(slice(a, b) for a, b in zip(low, seed + reach + 1, strict=True))]
         refined.append(low + np.unravel_index(near.argmax(), near.shape))
     return np.array(refined)
-
-
-def _outside(data: np.ndarray, positions: np.ndarray, half: Sequence[int]) -> np.ndarray:
-    """Return the mask of voxels outside the boxes around all spots."""
-    outside = np.ones(data.shape, dtype=bool)
-    for position in positions:
-        low = [max(0, int(p) - h) for p, h in zip(position, half, strict=True)]
-        outside[
-            tuple(slice(a, int(p) + h + 1) for a, p, h in zip(low, position, half, strict=True))
-        ] = False
-    return outside if outside.mean() > 0.02 else np.ones(data.shape, dtype=bool)
-
-
-def _background(data: np.ndarray, positions: np.ndarray, half: Sequence[int]) -> np.ndarray:
-    """Return the background: one value per plane in 3-D, because it changes with depth."""
-    outside = _outside(data, positions, half)
-    overall = _clipped_mean(data[outside])
-    if data.ndim == 2:
-        return np.full((1, 1), overall, dtype=data.dtype)
-    planes = [
-        _clipped_mean(plane[mask]) if mask.sum() > 100 else overall
-        for plane, mask in zip(data, outside, strict=True)
-    ]
-    return np.array(planes, dtype=data.dtype).reshape(-1, 1, 1)
-
-
-def _clipped_mean(values: np.ndarray) -> float:
-    """Return the mean without what is five standard deviations above it."""
-    for _ in range(2):
-        values = values[values <= values.mean() + 5 * values.std() + 1e-12]
-    return float(values.mean())
-
-
-def _average(signal: np.ndarray, centers: np.ndarray, half: Sequence[int]) -> np.ndarray:
-    # The sum of the counts, and not of scaled beads, has the least Poisson noise.
-    total = sum(sample_around(signal, center, half) for center in centers)
-    return np.asarray(total) / len(centers)
-
-
-def _fit_average(
-    signal: np.ndarray, centers: np.ndarray, half: Sequence[int], fwhm: Sequence[float]
-) -> GaussianPeak:
-    return fit_gaussian(_average(signal, centers, half), half, fwhm)
-
-
-def _align(signal: np.ndarray, centers: np.ndarray, fwhm: Sequence[float]) -> np.ndarray:
-    """Return the centres, moved to where each bead matches the average best."""
-    core = [max(2, int(np.ceil(w))) for w in fwhm]
-    average = _average(signal, centers, core)
-    moves = [
-        phase_cross_correlation(
-            average, sample_around(signal, center, core), upsample_factor=20, normalization=None
-        )[0]
-        for center in centers
-    ]
-    # A jump further than half a width is a failure of the correlation.
-    limit = np.asarray(fwhm) / 2
-    return centers - np.clip(moves, -limit, limit)
-
-
-def _alike(
-    signal: np.ndarray, beads: np.ndarray, half: Sequence[int], *, rejecting: bool
-) -> tuple[np.ndarray, int]:
-    """Leave out spots whose shape correlates badly with the average of the others."""
-    if not rejecting or len(beads) < 3:
-        return beads, 0
-    patches = np.array([sample_around(signal, bead, half).ravel() for bead in beads])
-    total = patches.sum(axis=0)
-    similarity = np.array([np.corrcoef(p, total - p)[0, 1] for p in patches])
-    good = similarity >= _LEAST_SIMILARITY * np.median(similarity)
-    return beads[good], int((~good).sum())
-
-
-def _significant(average: np.ndarray, fwhm: Sequence[float], noise: float) -> np.ndarray:
-    """Keep the connected part around the middle that stands out of the noise."""
-    smoothed = ndi.gaussian_filter(average, [w / FWHM_PER_SIGMA / 2 for w in fwhm])
-    parts, _ = ndi.label(smoothed > 3 * noise)
-    middle = parts[tuple(n // 2 for n in average.shape)]
-    kept: np.ndarray = np.where((parts == middle) & (average > 0), average, 0)
-    return kept
 
 
 def _numbers(values: Sequence[float]) -> str:
