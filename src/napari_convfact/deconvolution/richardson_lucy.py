@@ -143,19 +143,21 @@ class RichardsonLucySolver:
         stopped_by: StoppedBy = "iterations"
         if iterations == "auto":
             trial, gain = yield from self._trial(data, start)
-            iterations = max(1, int(np.argmin(trial)))
+            count = max(1, int(np.argmin(trial)))
             stopped_by = "limit" if best_iteration(trial) is None else "held-out photons"
-            notes += _describe_stop(iterations, stopped_by, gain)
+            notes += _describe_stop(count, stopped_by, gain)
+        else:
+            count = int(iterations)
         run = self._begin(data, start)
         kept = []
-        for done in range(1, iterations + 1):
+        for done in range(1, count + 1):
             run.advance()
-            yield RichardsonLucyStep(done, iterations, f"Iteration {done} of {iterations}", run)
+            yield RichardsonLucyStep(done, count, f"Iteration {done} of {count}", run)
             if keep_every and done % keep_every == 0:
                 kept.append(self.model.to_numpy(run.scene))
         return RichardsonLucy(
             estimate=self.model.to_numpy(run.scene),
-            iterations=iterations,
+            iterations=count,
             likelihood=tuple(run.likelihood),
             held_out=tuple(trial),
             stopped_by=stopped_by,

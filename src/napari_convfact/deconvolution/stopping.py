@@ -17,7 +17,8 @@ HELD_OUT = 0.1
 _PATIENCE = 3
 _REGULARIZATION = 0.01
 _LARGEST_COUNT = 2.0**31
-_GAIN_WINDOW = 256
+# The gain is measured on at most this many samples in the middle.
+_GAIN_SAMPLES = 2**22
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,18 @@ def photon_gain(data: np.ndarray) -> float:
     largest = float(data.max(initial=0))
     if largest <= 0:
         return 1.0
-    window = tuple(
-        slice((n - min(n, _GAIN_WINDOW)) // 2, (n + min(n, _GAIN_WINDOW)) // 2) for n in data.shape
-    )
-    values = np.asarray(data[window], np.float64)
-    noise, mean = values, values
+    values = np.asarray(data[_middle(data.shape)], np.float64)
     axes = [axis for axis, n in enumerate(values.shape) if n >= 5]
-    for axis in axes * (2 if len(axes) == 1 else 1):
-        noise = _combine(noise, axis, (1, -2, 1), 6**-0.5)
-        mean = _combine(mean, axis, (1, 2, 1), 0.25)
-    variance, level = _block_means(noise**2), _block_means(mean)
-    lit = level > 0.1 * level.max()
-    if not axes or not lit.any():
+    if not axes:
         return 1.0
+    noise, mean = values, values
+    # Along a single axis second differences still see structure: fourth ones less.
+    for axis in axes * (2 if len(axes) == 1 else 1):
+        noise = _combine(noise, axis, (1, -2, 1))
+        mean = _combine(mean, axis, (0.25, 0.5, 0.25))
+    amplification = 70 if len(axes) == 1 else 6 ** len(axes)
+    variance, level = _block_means(noise**2) / amplification, _block_means(mean)
+    lit = level > 0.1 * level.max()
     gain = float(np.median(variance[lit] / level[lit]))
     whole = bool((values == np.rint(values)).all())
     if whole and 0.7 < gain < 1.4:
@@ -172,10 +172,16 @@ def best_iteration(errors: Sequence[float]) -> int | None:
     return best if len(errors) - best > _PATIENCE else None
 
 
-def _combine(x: np.ndarray, axis: int, weights: tuple[int, int, int], scale: float) -> np.ndarray:
+def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    longest = int(_GAIN_SAMPLES ** (1 / len(shape)))
+    return tuple(slice(max(0, (n - longest) // 2), min(n, (n + longest) // 2 + 1)) for n in shape)
+
+
+def _combine(x: np.ndarray, axis: int, weights: tuple[float, float, float]) -> np.ndarray:
+    """Return the weighted sums of three neighbours along an axis, two samples shorter."""
     n = x.shape[axis]
-    first, middle, last = (x.take(range(i, n - 2 + i), axis) for i in range(3))
-    return scale * (weights[0] * first + weights[1] * middle + weights[2] * last)
+    neighbours = (x.take(range(i, n - 2 + i), axis) for i in range(3))
+    return np.sum([w * part for w, part in zip(weights, neighbours, strict=True)], axis=0)
 
 
 def _block_means(x: np.ndarray) -> np.ndarray:
