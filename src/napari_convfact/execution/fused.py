@@ -17,10 +17,6 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 # Products and sums are contracted but never reordered, and NaN stays NaN.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}}
 
-# Beyond nine taps at a time LLVM gives up on vectorizing the sum.
-_GROUP = 9
-# A sum of this many samples stays in the first-level cache while taps are added to it.
-_CHUNK = 4096
 
 
 @numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -81,12 +77,12 @@ def run_tile(
             )
         for stage in range(len(stages)):
             _run_stage(
-                stage, t, low, high, rings, stages, taps, weights, offsets,
+                stages[stage], t, low, high, rings, taps, weights, offsets,
                 slab_rows, row_stride, work, flat_out, out.shape,
             )  # fmt: skip
 
 
-@numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+@numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
 def _load_row(image: Any, slab: int, row: int, sources: Any, inside: int, target: Any) -> None:
     """Copy a row of the padded image."""
     n = len(sources)
@@ -109,14 +105,13 @@ def _copy(target: Any, source: Any) -> None:
         target[j] = source[j]
 
 
-@numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+@numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_stage(
-    stage: int,
+    stage: Any,
     t: int,
     low: Any,
     high: Any,
     rings: Any,
-    stages: Any,
     taps: Any,
     weights: Any,
     offsets: Any,
@@ -127,11 +122,10 @@ def _run_stage(
     out_shape: Any,
 ) -> None:
     """Compute the slab of a stage that became possible when input slab `t` arrived."""
-    slab = t - stages[stage, 2]
+    source, target, lag, more_rows, more_columns, first, last, add = stage
+    slab = t - lag
     if slab < 0:
         return
-    source, target = stages[stage, 0], stages[stage, 1]
-    first, last = stages[stage, 5], stages[stage, 6]
     slab_size = slab_rows * row_stride
     n_slots = rings[source, 1]
     oldest = slab % n_slots
@@ -141,24 +135,22 @@ def _run_stage(
             slot -= n_slots
         place = (rings[source, 0] + slot) * slab_size + taps[k, 1] * row_stride + taps[k, 2]
         offsets[k] = place
-    n_rows = high[1] - low[1] + stages[stage, 3]
-    n_columns = high[2] - low[2] + stages[stage, 4]
+    n_rows = high[1] - low[1] + more_rows
+    n_columns = high[2] - low[2] + more_columns
+    o, w = offsets[first:last], weights[first:last]
     if target >= 0:
-        # The rows of a slab are summed in one go, gaps between them included.
-        n = (n_rows - 1) * row_stride + n_columns
+        # The rows of a slab are summed in one go, gaps between them included, and to a whole
+        # number of vectors: `tiling.row_stride` leaves room for it.
+        n = (n_rows - 1) * row_stride + (n_columns + 31) // 32 * 32
         at = (rings[target, 0] + slab % rings[target, 1]) * slab_size
-        for done in range(0, n, _CHUNK):
-            count = min(n - done, _CHUNK)
-            _sum_taps(work, at + done, work, done, offsets, weights, first, last, count, False)
+        _sum_taps(work, at, work, 0, o, w, n, add != 0)
         return
-    add = stages[stage, 7] != 0
     for row in range(n_rows):
         at = ((low[0] + slab) * out_shape[1] + low[1] + row) * out_shape[2] + low[2]
-        shift = row * row_stride
-        _sum_taps(out, at, work, shift, offsets, weights, first, last, n_columns, add)
+        _sum_taps(out, at, work, row * row_stride, o, w, n_columns, add != 0)
 
 
-@numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+@numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
 def _sum_taps(
     out: Any,
     at: int,
@@ -166,36 +158,29 @@ def _sum_taps(
     shift: int,
     offsets: Any,
     weights: Any,
-    first: int,
-    last: int,
     n: int,
     add: bool,
 ) -> None:
-    """Write or add the weighted sum of any number of shifted rows."""
-    groups = (last - first + _GROUP - 1) // _GROUP
-    size = (last - first + groups - 1) // groups
-    for k in range(first, last, size):
-        count = min(size, last - k)
-        o, w = offsets[k : k + count], weights[k : k + count]
-        if count == 9:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 9), to_fixed_tuple(w, 9), n, add)
-        elif count == 8:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 8), to_fixed_tuple(w, 8), n, add)
-        elif count == 7:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 7), to_fixed_tuple(w, 7), n, add)
-        elif count == 6:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 6), to_fixed_tuple(w, 6), n, add)
-        elif count == 5:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 5), to_fixed_tuple(w, 5), n, add)
-        elif count == 4:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 4), to_fixed_tuple(w, 4), n, add)
-        elif count == 3:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 3), to_fixed_tuple(w, 3), n, add)
-        elif count == 2:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 2), to_fixed_tuple(w, 2), n, add)
-        else:
-            _sum(out, at, work, shift, to_fixed_tuple(o, 1), to_fixed_tuple(w, 1), n, add)
-        add = True
+    """Write or add the weighted sum of one to nine shifted rows."""
+    count = len(offsets)
+    if count == 9:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 9), to_fixed_tuple(weights, 9), n, add)
+    elif count == 8:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 8), to_fixed_tuple(weights, 8), n, add)
+    elif count == 7:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 7), to_fixed_tuple(weights, 7), n, add)
+    elif count == 6:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 6), to_fixed_tuple(weights, 6), n, add)
+    elif count == 5:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 5), to_fixed_tuple(weights, 5), n, add)
+    elif count == 4:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 4), to_fixed_tuple(weights, 4), n, add)
+    elif count == 3:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 3), to_fixed_tuple(weights, 3), n, add)
+    elif count == 2:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 2), to_fixed_tuple(weights, 2), n, add)
+    else:
+        _sum(out, at, work, shift, to_fixed_tuple(offsets, 1), to_fixed_tuple(weights, 1), n, add)
 
 
 @numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -15,6 +15,8 @@ import numpy as np
 from napari_convfact.execution.chain import Chain
 
 OUTPUT = -1
+# LLVM vectorizes a sum of nine shifted rows, and not of many more.
+_MOST_TAPS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Schedule:
     stages : numpy.ndarray
         int64, ``(n_stages, 8)``: source ring; target ring or `OUTPUT`; slabs by which the
         stage lags behind the input; rows and columns that later stages need more than the
-        output has; first and last tap; whether to add to the output.
+        output has; first and last tap; whether to add to what the target holds. A factor of
+        many taps takes several stages.
     taps : numpy.ndarray
         int64, ``(n_taps, 3)``: slab, row and column of each tap in the source.
     weights : numpy.ndarray
@@ -128,20 +131,26 @@ class _Tables:
         self, source: int, left: np.ndarray, taps: np.ndarray, weights: np.ndarray
     ) -> int:
         lag = int(self.before[0] + self.after[0] - left[0])
-        first = sum(map(len, self.weights))
         target = len(self.slots)
-        self.stages.append(
-            [source, target, lag, int(left[1]), int(left[2]), first, first + len(weights), 0]
-        )
+        first = sum(map(len, self.weights))
+        sizes = [len(part) for part in np.array_split(weights, -(-len(weights) // _MOST_TAPS))]
+        for number, size in enumerate(sizes):
+            more = [int(left[1]), int(left[2])]
+            self.stages.append([source, target, lag, *more, first, first + size, int(number > 0)])
+            first += size
         self.taps.append(taps)
         self.weights.append(weights)
         self.slots.append(1)
         return target
 
     def _finish_chain(self, add: bool) -> None:
+        """Turn the last ring into the output."""
+        last = len(self.slots) - 1
         self.slots.pop()
-        self.stages[-1][1] = OUTPUT
-        self.stages[-1][-1] = int(add)
+        for stage in self.stages:
+            if stage[1] == last:
+                stage[1] = OUTPUT
+                stage[-1] |= add
 
     def schedule(self) -> Schedule:
         first = np.cumsum([0, *self.slots[:-1]])

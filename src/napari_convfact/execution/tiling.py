@@ -24,8 +24,11 @@ _LEAST_SAMPLES = 2**14
 
 
 def row_stride(columns: int) -> int:
-    """Return the distance between rows in a ring: not a multiple of 4096 bytes apart."""
-    return (columns + 15) // 16 * 16 + 16
+    """Return the distance between the rows of a ring, for rows of so many columns.
+
+    There is room for sums of whole vectors behind each row.
+    """
+    return (columns + 31) // 32 * 32 + 32
 
 
 @lru_cache(maxsize=512)
