@@ -24,8 +24,8 @@ class Geometry:
 
     Attributes
     ----------
-    kernel : tuple of int
-        Size of the dilated kernel.
+    kernel, kernel_origin : tuple of int
+        Size of the dilated kernel and the index of its origin.
     input, output : tuple of int
         Spatial sizes.
     before, after : tuple of int
@@ -37,7 +37,8 @@ class Geometry:
     window : tuple of int
         Size of the output before the stride.
     origin : tuple of int
-        Index of the dilated kernel's origin on the torus.
+        Index of the dilated kernel that lies at index 0 of the torus, so that input and
+        output both begin there.
     stride, dilation : tuple of int
         Step between outputs, and between the kernel's samples.
     estimate_start : tuple of int
@@ -45,6 +46,7 @@ class Geometry:
     """
 
     kernel: Shape
+    kernel_origin: Shape
     input: Shape
     output: Shape
     before: Shape
@@ -123,6 +125,7 @@ def plan_geometry(
     output = tuple(-(-w // s) for w, s in zip(window, strides, strict=True))
     return Geometry(
         kernel=k,
+        kernel_origin=o,
         input=input_shape,
         output=output,
         before=before,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +16,18 @@ from napari_convfact.convolution.circulant import apply_transfer, transfer_funct
 from napari_convfact.convolution.geometry import plan_geometry
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.job import run
 from napari_convfact.foundation.validate import check_image, check_kernel
+
+if TYPE_CHECKING:
+    from napari_convfact.convolution.pseudo_inverse import Solution
 
 ENGINES = ("auto", "fft", "fused")
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _LARGEST_DENSE = 2**28
+_REMEMBERED = 4
+
+T = TypeVar("T")
 
 
 class Convolution:
@@ -125,6 +133,7 @@ class Convolution:
         self.output_shape = _with_channels(channels_out, self.geometry.output)
         self.torus_shape = self.geometry.torus
         self.estimate_window = (self.geometry.estimate_start, self._data_shape())
+        self._remembered: dict[tuple[Any, ...], Any] = {}
         self.mask = self._check_mask(mask)
 
     @cached_property
@@ -146,6 +155,11 @@ class Convolution:
         # One small matrix per frequency, contiguous: what batched products want.
         matrices = spectrum.movedim((0, 1), (-2, -1)).contiguous()
         return matrices.movedim((-2, -1), (0, 1))
+
+    @property
+    def has_unit_grid(self) -> bool:
+        """Whether every output is kept and measured: stride 1 and no mask."""
+        return self.mask is None and all(step == 1 for step in self.geometry.stride)
 
     def forward(self, x: Any) -> np.ndarray:
         """Convolve.
@@ -239,6 +253,110 @@ class Convolution:
             images = self.apply(units.reshape(-1, *self.input_shape))
             matrix[:, first : first + block] = self.to_numpy(images).reshape(-1, outputs).T
         return matrix
+
+    def condition(self) -> float:
+        """Return the ratio of the largest to the smallest singular value; see `condition_number`.
+
+        Returns
+        -------
+        float
+            Exact where that is cheap, else an estimate; ``inf`` for a singular operator.
+        """
+        from napari_convfact.convolution.conditioning import condition_number
+
+        return self.remember(("condition",), lambda: condition_number(self))
+
+    def pinv(
+        self,
+        y: Any,
+        rcond: float | None = None,
+        strength: float = 0.0,
+        prior: str = "identity",
+        **options: Any,
+    ) -> np.ndarray:
+        """Return the x that minimizes ``|A x - y|^2 + strength |L x|^2``.
+
+        With `strength` 0 it is the pseudo-inverse: of all minimizers the one of least norm.
+
+        Parameters
+        ----------
+        y : array_like
+            ``(..., *output_shape)``; leading axes are independent.
+        rcond : float, optional
+            Singular values up to `rcond` times the largest count as zero; by default those
+            within round-off. For a periodic boundary, or a symmetric kernel with "reflect".
+        strength : float
+            Weight of the prior, at least 0.
+        prior : {"identity", "gradient"}
+            L: the identity, or the forward differences along all spatial axes.
+        **options
+            method : {"auto", "fourier", "cosine", "border", "iterative"}
+                How to solve; an exact method is taken where one applies.
+            preconditioner : {"auto", "embedding", "strang", "chan", "none"}
+                Of the iteration with a positive `strength`. Without one there is none,
+                since it would change which minimizer is found.
+            tolerance : float
+                Relative residual at which the iteration stops.
+            max_iterations : int
+                Where it stops at the latest.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``(..., *input_shape)`` in the operator's dtype.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not legal.
+
+        Warns
+        -----
+        UserWarning
+            If the inverse is hopeless or the iteration did not settle, with one sentence
+            that says why; `solve` has the same sentence as `Solution.message`.
+        """
+        solution = self.solve(y, rcond=rcond, strength=strength, prior=prior, **options)
+        if solution.message:
+            warnings.warn(solution.message, stacklevel=2)
+        return solution.estimate
+
+    def solve(self, y: Any, **options: Any) -> Solution:
+        """Do what `pinv` does and return also how: method, iterations, history, message.
+
+        Parameters
+        ----------
+        y : array_like
+            ``(..., *output_shape)``.
+        **options
+            As for `pinv`.
+
+        Returns
+        -------
+        Solution
+
+        Raises
+        ------
+        ValueError
+            If an argument is not legal.
+        """
+        from napari_convfact.convolution.pseudo_inverse import solve
+
+        return run(solve(self, y, **options))
+
+    def remember(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """Return what `make` returned for this key before, or call it.
+
+        The few latest results are kept: factors and spectra that all frames share.
+        """
+        if key in self._remembered:
+            self._remembered[key] = self._remembered.pop(key)
+        else:
+            self._remembered[key] = make()
+            while len(self._remembered) > _REMEMBERED:
+                self._remembered.pop(next(iter(self._remembered)))
+        result: T = self._remembered[key]
+        return result
 
     def to_tensor(self, array: Any, shape: Sequence[int], name: str = "array") -> Tensor:
         """Check that an array ends in `shape` and move it to the operator's device."""

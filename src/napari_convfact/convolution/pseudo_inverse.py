@@ -1,0 +1,326 @@
+"""Find x from ``y = A x``: the pseudo-inverse and regularized least squares.
+
+Every way that applies directly is preferred to iterating: the Fourier transform for a periodic
+boundary, the cosine transform for a symmetric kernel with a reflecting one, a system for the
+border for a small, well conditioned kernel with a zero boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.convolution.capacitance import LARGEST_BORDER, border_size, factor_border
+from napari_convfact.convolution.circulant import apply_transfer, transfer_function
+from napari_convfact.convolution.conditioning import (
+    diagonalized_by_cosines,
+    diagonalized_by_fourier,
+    why_hopeless,
+)
+from napari_convfact.convolution.cosine import apply_in_cosine_basis, cosine_eigenvalues
+from napari_convfact.convolution.krylov import (
+    KrylovResult,
+    conjugate_gradients,
+    conjugate_gradients_least_squares,
+)
+from napari_convfact.convolution.operator import Convolution
+from napari_convfact.convolution.preconditioners import PRECONDITIONERS, make_preconditioner
+from napari_convfact.convolution.prior import (
+    apply_prior_normal,
+    check_prior,
+    cosine_prior_symbol,
+    prior_symbol,
+)
+from napari_convfact.convolution.spectral import inverse_transfer
+from napari_convfact.foundation import fft
+from napari_convfact.foundation.job import Job, Step
+
+METHODS = ("auto", "fourier", "cosine", "border", "iterative")
+
+# Tolerances that leave the error of well conditioned problems at round-off.
+_LEAST_SQUARES_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-14}
+_REGULARIZED_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
+_LEAST_SQUARES_ITERATIONS = 2000
+_REGULARIZED_ITERATIONS = 500
+
+Direct = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solution of ``y = A x`` and how it was found.
+
+    Attributes
+    ----------
+    estimate : numpy.ndarray
+        x, ``(..., *input_shape)``.
+    method : {"fourier", "cosine", "border", "iterative"}
+        What was done.
+    strength : float
+        Weight of the prior.
+    iterations : int
+        0 for the direct methods.
+    converged : bool
+        Whether the tolerance was reached; True for the direct methods.
+    history : tuple of float
+        Relative residual of the normal equations after each iteration.
+    message : str
+        One sentence for the user; empty if there is nothing to say.
+    """
+
+    estimate: np.ndarray
+    method: str
+    strength: float
+    iterations: int
+    converged: bool
+    history: tuple[float, ...]
+    message: str
+
+
+def solve(
+    operator: Convolution,
+    y: Any,
+    *,
+    rcond: float | None = None,
+    strength: float = 0.0,
+    prior: str = "identity",
+    method: str = "auto",
+    preconditioner: str = "auto",
+    tolerance: float | None = None,
+    max_iterations: int | None = None,
+) -> Job[Solution]:
+    """Return the job that solves ``y = A x``.
+
+    Parameters
+    ----------
+    operator : Convolution
+        The operator A.
+    y : array_like
+        ``(..., *output_shape)``; leading axes are independent.
+    rcond, strength, prior, method, preconditioner, tolerance, max_iterations
+        See `Convolution.pinv`.
+
+    Yields
+    ------
+    Step
+        After each iteration.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ValueError
+        If an argument is not legal, before any work starts.
+    """
+    data = operator.to_tensor(y, operator.output_shape, "data")
+    _check(rcond, strength, prior, preconditioner)
+    chosen = _choose_method(operator, method, rcond, strength)
+    if chosen == "iterative":
+        if strength > 0:
+            kind = _choose_preconditioner(operator, preconditioner)
+            return _regularized(operator, data, strength, prior, kind, tolerance, max_iterations)
+        return _least_squares(operator, data, tolerance, max_iterations)
+    if chosen == "border":
+        return _by_border(operator, data, tolerance, max_iterations)
+    diagonal = _by_fourier if chosen == "fourier" else _by_cosines
+    return diagonal(operator, data, rcond, strength, prior)
+
+
+def _check(rcond: float | None, strength: float, prior: str, preconditioner: str) -> None:
+    check_prior(prior)
+    if not (np.isfinite(strength) and strength >= 0):
+        raise ValueError(f"strength must be a number of at least 0, not {strength!r}.")
+    if rcond is not None and not 0 <= rcond < 1:
+        raise ValueError(f"rcond must be from 0 to less than 1, not {rcond!r}.")
+    if preconditioner not in ("auto", *PRECONDITIONERS):
+        known = ", ".join(("auto", *PRECONDITIONERS))
+        raise ValueError(f"preconditioner must be one of {known}, not {preconditioner!r}.")
+
+
+def _choose_method(operator: Convolution, method: str, rcond: float | None, strength: float) -> str:
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
+    applies: dict[str, Callable[[], bool]] = {
+        "fourier": lambda: diagonalized_by_fourier(operator),
+        "cosine": lambda: diagonalized_by_cosines(operator),
+        "border": lambda: rcond is None and strength == 0 and _border_applies(operator),
+        "iterative": lambda: rcond is None,
+    }
+    if method != "auto":
+        if not applies[method]():
+            raise ValueError(f"method={method!r} does not apply here: use method='auto'.")
+        return method
+    for name, check in applies.items():
+        if check():
+            return name
+    raise ValueError(
+        "rcond needs the singular values, which are known for a periodic boundary, or a "
+        "symmetric kernel with boundary 'reflect': use strength instead."
+    )
+
+
+def _border_applies(operator: Convolution) -> bool:
+    return (
+        operator.boundary == "zero"
+        and operator.has_unit_grid
+        and operator.input_shape == operator.output_shape
+        and border_size(operator) <= LARGEST_BORDER
+        and why_hopeless(operator) is None
+    )
+
+
+def _choose_preconditioner(operator: Convolution, kind: str) -> str:
+    # With mixed channels, stopping early is part of the regularization: a preconditioner
+    # lets the worst directions in first.
+    if kind == "auto":
+        return "none" if operator.mixes else "embedding"
+    return kind
+
+
+def _by_fourier(
+    operator: Convolution, data: Tensor, rcond: float | None, strength: float, prior: str
+) -> Job[Solution]:
+    yield Step(0, 1, "Inverting each frequency")
+    torus, ndim = operator.torus_shape, operator.ndim
+
+    def invert_spectrum() -> Tensor:
+        transfer = transfer_function(
+            operator.kernel, torus, origin=operator.geometry.origin, dtype=torch.float64
+        )
+        inverse = inverse_transfer(
+            transfer,
+            prior_symbol(prior, torus, dtype=torch.float64),
+            rcond=_threshold(operator, rcond),
+            strength=strength,
+        )
+        return inverse.to(device=operator.device, dtype=operator.transfer.dtype)
+
+    inverse = operator.remember(("fourier", rcond, strength, prior), invert_spectrum)
+    spectrum = apply_transfer(fft.rfftn(data, torus), inverse, ndim)
+    x = fft.irfftn(spectrum, torus, overwrite=True)
+    yield Step(1, 1, "Inverted each frequency")
+    return _direct_solution(x, "fourier", strength)
+
+
+def _by_cosines(
+    operator: Convolution, data: Tensor, rcond: float | None, strength: float, prior: str
+) -> Job[Solution]:
+    yield Step(0, 1, "Inverting each cosine")
+    shape = operator.geometry.input
+
+    def gain() -> np.ndarray:
+        values = cosine_eigenvalues(operator.kernel, shape, operator.geometry.kernel_origin)
+        inverse = inverse_transfer(
+            torch.from_numpy(values),
+            cosine_prior_symbol(prior, shape),
+            rcond=_threshold(operator, rcond),
+            strength=strength,
+        )
+        return inverse.numpy()
+
+    x = apply_in_cosine_basis(data, operator.remember(("cosine", rcond, strength, prior), gain))
+    yield Step(1, 1, "Inverted each cosine")
+    return _direct_solution(x, "cosine", strength)
+
+
+def _by_border(
+    operator: Convolution, data: Tensor, tolerance: float | None, max_iterations: int | None
+) -> Job[Solution]:
+    yield Step(0, 1, "Factoring the system of the border")
+    inverse = operator.remember(("border",), lambda: factor_border(operator))
+    if inverse is None:
+        return (yield from _least_squares(operator, data, tolerance, max_iterations))
+    x = inverse.apply(data)
+    yield Step(1, 1, "Solved the system of the border")
+    return _direct_solution(x, "border", 0.0)
+
+
+def _least_squares(
+    operator: Convolution, data: Tensor, tolerance: float | None, max_iterations: int | None
+) -> Job[Solution]:
+    found = yield from conjugate_gradients_least_squares(
+        operator.apply,
+        operator.apply_adjoint,
+        data,
+        tolerance=_LEAST_SQUARES_TOLERANCE[operator.dtype] if tolerance is None else tolerance,
+        max_iterations=max_iterations or _LEAST_SQUARES_ITERATIONS,
+        ndim=len(operator.output_shape),
+    )
+    return _iterative_solution(found, 0.0, why_hopeless(operator))
+
+
+def _regularized(
+    operator: Convolution,
+    data: Tensor,
+    strength: float,
+    prior: str,
+    preconditioner: str,
+    tolerance: float | None,
+    max_iterations: int | None,
+) -> Job[Solution]:
+    precondition = operator.remember(
+        ("preconditioner", preconditioner, strength, prior),
+        lambda: make_preconditioner(operator, strength, prior, preconditioner),
+    )
+    found = yield from conjugate_gradients(
+        regularized_normal(operator, strength, prior),
+        operator.apply_adjoint(data),
+        precondition,
+        tolerance=_REGULARIZED_TOLERANCE[operator.dtype] if tolerance is None else tolerance,
+        max_iterations=max_iterations or _REGULARIZED_ITERATIONS,
+        ndim=len(operator.input_shape),
+    )
+    return _iterative_solution(found, strength, None)
+
+
+def regularized_normal(operator: Convolution, strength: float, prior: str) -> Direct:
+    """Return the map ``x -> (A* A + strength L* L) x``."""
+    periodic = operator.boundary == "periodic"
+
+    def apply_normal(x: Tensor) -> Tensor:
+        result = operator.apply_adjoint(operator.apply(x))
+        smoothness = (
+            x
+            if prior == "identity"
+            else apply_prior_normal(prior, x, operator.ndim, periodic=periodic)
+        )
+        return result.add_(smoothness, alpha=strength)
+
+    return apply_normal
+
+
+def _threshold(operator: Convolution, rcond: float | None) -> float:
+    """Return `rcond`, by default the round-off of the transform and of the small matrices."""
+    if rcond is not None:
+        return rcond
+    channels = max(operator.kernel.shape[:2]) if operator.mixes else 1
+    return float(torch.finfo(operator.dtype).eps) * max(operator.torus_shape) * channels
+
+
+def _direct_solution(x: Tensor, method: str, strength: float) -> Solution:
+    return Solution(Convolution.to_numpy(x), method, strength, 0, True, (), "")
+
+
+def _iterative_solution(found: KrylovResult, strength: float, hopeless: str | None) -> Solution:
+    message = hopeless or ""
+    if not found.converged and not hopeless:
+        message = (
+            f"The iteration stopped after {found.iterations} steps before it settled, at a "
+            f"relative residual of {found.history[-1]:.1e}: raise strength or max_iterations."
+        )
+    return Solution(
+        Convolution.to_numpy(found.solution),
+        "iterative",
+        strength,
+        found.iterations,
+        found.converged,
+        found.history,
+        message,
+    )
