@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from napari_convfact.factorization.chain import add_chains, apply_valid
+from napari_convfact.factorization.chain import apply_valid
 
 SEPARABLE = 1e-10  # relative error of the best separable kernel below which it counts as equal
 FLOAT32_LIMIT = 1e-4  # a chain that rounds worse than this in float32 is not usable
@@ -26,7 +27,7 @@ def separate(kernel: np.ndarray) -> tuple[list[np.ndarray], float]:
     Parameters
     ----------
     kernel : numpy.ndarray
-        Real, any number of axes, not all zero.
+        Real or complex, any number of axes, not all zero.
 
     Returns
     -------
@@ -48,15 +49,17 @@ def separate(kernel: np.ndarray) -> tuple[list[np.ndarray], float]:
         vectors.append(np.linalg.svd(unfolded, full_matrices=False)[0][:, 0])
     core, part = kernel, np.ones(())
     for vector in vectors[::-1]:
-        core = core @ vector
+        core = core @ vector.conj()
     for vector in vectors:
         part = part[..., None] * vector
-    vectors[0] = vectors[0] * float(core)
+    vectors[0] = vectors[0] * core
     error = float(np.linalg.norm(kernel - core * part) / np.linalg.norm(kernel))
     return vectors, error
 
 
-def float32_error(terms: Sequence[Sequence[np.ndarray]], dilations: Sequence[int]) -> float:
+def float32_error(
+    terms: Sequence[Sequence[np.ndarray]], dilations: Sequence[int], kernel: np.ndarray
+) -> float:
     """Measure what applying chains in float32 does to a random image.
 
     Parameters
@@ -65,24 +68,31 @@ def float32_error(terms: Sequence[Sequence[np.ndarray]], dilations: Sequence[int
         Chains whose results are added; float64.
     dilations : sequence of int
         One per factor.
+    kernel : numpy.ndarray
+        What they amount to.
 
     Returns
     -------
     float
-        Relative error (root of the mean square) against float64. About 1e-7 is what any
-        filter costs; the factors of a long chain can cancel each other catastrophically.
+        Relative error (root of the mean square) against `kernel` in float64. About 1e-7 is
+        what any filter costs; the factors of a long chain can cancel catastrophically.
     """
-    kernel = add_chains(terms, dilations)
-    shape = [n - 1 + (64, 12, 8)[min(kernel.ndim, 3) - 1] for n in kernel.shape]
-    image = np.random.default_rng(0).random(shape)
+    side = (64, 12, 8)[min(kernel.ndim, 3) - 1]
+    image = _random_image(tuple(n - 1 + side for n in kernel.shape))
     single = image.astype(np.float32)
     truth = apply_valid(image, [kernel], [1])
-    result = np.zeros(truth.shape, np.float32)
     with np.errstate(all="ignore"):  # an overflow is one of the findings
-        for factors in terms:
-            result += apply_valid(single, [f.astype(np.float32) for f in factors], dilations)
-        error = float(np.linalg.norm(result - truth) / np.linalg.norm(truth))
+        results = [
+            apply_valid(single, [f.astype(np.float32) for f in factors], dilations)
+            for factors in terms
+        ]
+        error = float(np.linalg.norm(sum(results) - truth) / np.linalg.norm(truth))
     return error if math.isfinite(error) else math.inf
+
+
+@lru_cache(maxsize=8)
+def _random_image(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).random(shape)
 
 
 def ruppert_nmse(kernel: np.ndarray) -> float:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 Shape = tuple[int, ...]
 
@@ -90,35 +89,46 @@ def multiply(factors: Sequence[np.ndarray], dilations: Sequence[int]) -> np.ndar
     """
     product = dilate(factors[0], dilations[0])
     for factor, dilation in zip(factors[1:], dilations[1:], strict=True):
-        product = _convolve_full(product, factor, dilation)
+        product = _convolve(product, dilate(factor, dilation))
     return product
 
 
-def _convolve_full(a: np.ndarray, factor: np.ndarray, dilation: int) -> np.ndarray:
-    """Convolve with a dilated factor, tap by tap: exact zeros stay exact, unlike with an FFT."""
-    shape = [n + dilation * (s - 1) for n, s in zip(a.shape, factor.shape, strict=True)]
-    result = np.zeros(shape, np.result_type(a, factor))
-    for tap in np.ndindex(factor.shape):
-        window = tuple(
-            slice(dilation * t, dilation * t + n) for t, n in zip(tap, a.shape, strict=True)
-        )
-        result[window] += factor[tap] * a
-    return result
+def _convolve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Convolve two kernels; small ones in a few microseconds and, unlike an FFT, exact in zeros."""
+    shape = [n + m - 1 for n, m in zip(a.shape, b.shape, strict=True)]
+    product = np.convolve(_in_rows(a, shape), _in_rows(b, shape))
+    return product.reshape(shape)
+
+
+def _in_rows(kernel: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Lay a kernel out as a one-dimensional filter for flattened arrays of a shape."""
+    if kernel.ndim == 1:
+        return kernel
+    frame = np.zeros((kernel.shape[0], *shape[1:]), kernel.dtype)
+    frame[tuple(map(slice, kernel.shape))] = kernel
+    beyond = sum((n - k) * math.prod(shape[i + 1 :]) for i, (n, k) in _inner(shape, kernel.shape))
+    return frame.ravel()[: frame.size - beyond]
+
+
+def _inner(shape: Sequence[int], kernel: Sequence[int]) -> list[tuple[int, tuple[int, int]]]:
+    return list(enumerate(zip(shape, kernel, strict=True)))[1:]
 
 
 def apply_valid(
     image: np.ndarray, factors: Sequence[np.ndarray], dilations: Sequence[int]
 ) -> np.ndarray:
-    """Run a chain factor by factor over an image, keeping what needs no boundary.
+    """Run a chain factor by factor over a small image, keeping what needs no boundary.
 
-    Plain and slow: it is there to measure rounding, not to filter images.
+    It is there to measure rounding, not to filter images.
     """
+    flat = image.ravel()
+    shape = list(image.shape)
     for factor, dilation in zip(factors, dilations, strict=True):
-        extent = [1 + dilation * (s - 1) for s in factor.shape]
-        windows = sliding_window_view(image, extent)
-        spaced = (slice(None),) * factor.ndim + (slice(None, None, dilation),) * factor.ndim
-        image = np.tensordot(windows[spaced], np.flip(factor), factor.ndim)
-    return image
+        spread = dilate(factor, dilation)
+        flat = np.convolve(flat, _in_rows(spread, image.shape), "valid")
+        shape = [n - k + 1 for n, k in zip(shape, spread.shape, strict=True)]
+    strides = [math.prod(image.shape[i + 1 :]) * flat.itemsize for i in range(image.ndim)]
+    return np.lib.stride_tricks.as_strided(flat, shape, strides)
 
 
 def add_chains(terms: Sequence[Sequence[np.ndarray]], dilations: Sequence[int]) -> np.ndarray:

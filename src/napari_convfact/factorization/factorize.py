@@ -46,6 +46,8 @@ class Candidate:
     ----------
     terms : tuple of tuple of numpy.ndarray
         The factors.
+    kernel : numpy.ndarray
+        What they amount to.
     cost : float
         Squared error inside the support.
     float32 : float
@@ -57,6 +59,7 @@ class Candidate:
     """
 
     terms: tuple[Factors, ...]
+    kernel: np.ndarray
     cost: float
     float32: float
     method: str
@@ -227,9 +230,12 @@ def _candidate(
     problem: Problem, terms: Sequence[Factors], method: str, starts: int = 0, hits: float = 1.0
 ) -> Candidate:
     balanced = tuple(balance(factors) for factors in terms)
-    residual = problem.window - add_chains(balanced, problem.layout.dilations)
-    rounding = float32_error(balanced, problem.layout.dilations)
-    return Candidate(balanced, float(np.vdot(residual, residual)), rounding, method, starts, hits)
+    dilations = problem.layout.dilations
+    kernel = add_chains(balanced, dilations)
+    residual = problem.window - kernel
+    cost = float(np.vdot(residual, residual))
+    rounding = float32_error(balanced, dilations, kernel)
+    return Candidate(balanced, kernel, cost, rounding, method, starts, hits)
 
 
 def _closed_form(problem: Problem, vectors: Sequence[np.ndarray]) -> Candidate | None:
@@ -310,7 +316,8 @@ def _fit_gains(problem: Problem, terms: Sequence[Factors]) -> Sequence[Factors]:
 def _first_usable(model: ChainModel, found: Found) -> np.ndarray:
     """Return the best point that survives float32, or the best of all."""
     for x in found.points:
-        if float32_error(model.unpack(x), model.layout.dilations) <= FLOAT32_LIMIT:
+        terms, dilations = model.unpack(x), model.layout.dilations
+        if float32_error(terms, dilations, add_chains(terms, dilations)) <= FLOAT32_LIMIT:
             return x
     return found.points[0]
 
@@ -320,16 +327,15 @@ def _report(
 ) -> Factorization:
     terms = tuple(balance((factors[0] * problem.norm, *factors[1:])) for factors in candidate.terms)
     layout = problem.layout
-    reconstruction = embed(add_chains(terms, layout.dilations), problem.frame)
-    residual = embed(problem.kernel, problem.frame) - reconstruction
+    kernel = embed(problem.kernel, problem.frame)
+    reconstruction = embed(candidate.kernel * problem.norm, problem.frame)
     nmse = problem.tail + (1 - problem.tail) * candidate.cost
-    box = _box(problem.kernel)
-    _, separability = separate(problem.kernel)
     return Factorization(
+        kernel=kernel,
         terms=terms,
         dilations=layout.dilations,
         reconstruction=reconstruction,
-        residual=residual,
+        residual=kernel - reconstruction,
         nmse=nmse,
         floor=problem.floor,
         tail_nmse=problem.tail,
@@ -339,8 +345,6 @@ def _report(
         hit_fraction=candidate.hit_fraction,
         float32_error=candidate.float32,
         macs=len(terms) * layout.taps,
-        macs_direct=math.prod(box),
-        macs_separable=sum(box) if separability <= SEPARABLE else None,
         seconds=seconds,
         notes=notes,
     )
@@ -352,12 +356,6 @@ def _status(nmse: float, floor: float) -> Status:
     return "certified" if nmse <= floor * (1 + 1e-9) + ROUNDING else "best found"
 
 
-def _box(kernel: np.ndarray) -> tuple[int, ...]:
-    """Return the size of the box around the taps that are not zero."""
-    taps = np.nonzero(kernel)
-    return tuple(int(index.max() - index.min()) + 1 for index in taps)
-
-
 def _modulated(result: Factorization, target: np.ndarray, wave: modulation.Wave) -> Factorization:
     """Put the wave back onto the factors of the envelope."""
     support = result.support
@@ -366,9 +364,11 @@ def _modulated(result: Factorization, target: np.ndarray, wave: modulation.Wave)
     )
     frame = result.reconstruction.shape
     reconstruction = embed(add_chains(terms, result.dilations), frame)
+    framed = embed(target, frame)
     return replace(
         result,
+        kernel=framed,
         terms=terms,
         reconstruction=reconstruction,
-        residual=embed(target, frame) - reconstruction,
+        residual=framed - reconstruction,
     )

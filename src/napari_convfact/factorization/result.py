@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_convfact.factorization.certificates import ruppert_nmse
+from napari_convfact.factorization.certificates import SEPARABLE, ruppert_nmse, separate
+from napari_convfact.factorization.chain import overlap
 
 Status = Literal["exact", "certified", "best found"]
 Factors = tuple[np.ndarray, ...]
@@ -21,6 +22,9 @@ class Factorization:
 
     Attributes
     ----------
+    kernel : numpy.ndarray
+        What was factorized, float64 or complex128. Where the chain's support exceeds it, it is
+        framed with zeros, origin (``n // 2``) on origin.
     terms : tuple of tuple of numpy.ndarray
         The factors of each chain, float64 (complex128 for a complex kernel). The factors of a
         chain have equal norms. Neither their order (among equal shapes) nor their signs are
@@ -28,8 +32,7 @@ class Factorization:
     dilations : tuple of int
         One per factor, the same in every chain.
     reconstruction : numpy.ndarray
-        The sum of the chains in the kernel's frame, float64 or complex128. Where the chain's
-        support exceeds the kernel, the frame is enlarged about the origin, ``n // 2``.
+        The sum of the chains, of the shape of `kernel`.
     residual : numpy.ndarray
         Kernel minus `reconstruction`.
     nmse : float
@@ -52,16 +55,13 @@ class Factorization:
         Relative error of applying the chain in float32, measured on a random image.
     macs : int
         Multiplications per pixel of the chains.
-    macs_direct : int
-        Those of the kernel: the box around its taps.
-    macs_separable : int or None
-        Those of one filter per axis, where the kernel is separable.
     seconds : float
         Time it took.
     notes : tuple of str
         Remarks for the user.
     """
 
+    kernel: np.ndarray
     terms: tuple[Factors, ...]
     dilations: tuple[int, ...]
     reconstruction: np.ndarray
@@ -75,8 +75,6 @@ class Factorization:
     hit_fraction: float
     float32_error: float
     macs: int
-    macs_direct: int
-    macs_separable: int | None
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -110,6 +108,22 @@ class Factorization:
         )
 
     @cached_property
+    def _box(self) -> tuple[int, ...]:
+        """Size of the box around the kernel's taps."""
+        taps = np.nonzero(self.kernel)
+        return tuple(int(index.max() - index.min()) + 1 for index in taps)
+
+    @property
+    def macs_direct(self) -> int:
+        """Multiplications per pixel of the kernel as it is: the box around its taps."""
+        return math.prod(self._box)
+
+    @cached_property
+    def macs_separable(self) -> int | None:
+        """Those of one filter per axis, or None where the kernel is not separable."""
+        return sum(self._box) if separate(self.kernel)[1] <= SEPARABLE else None
+
+    @cached_property
     def ruppert_nmse(self) -> float | None:
         """Certified lower bound of `nmse` for chains of any shapes inside the support.
 
@@ -117,14 +131,12 @@ class Factorization:
         factorizable", not how far the best chain is. None unless the kernel is real and
         two-dimensional with at most 15 samples a side.
         """
-        kernel = self.reconstruction + self.residual
+        kernel = self.kernel
         if np.iscomplexobj(kernel) or kernel.ndim != 2 or len(self.terms) > 1:
             return None
         n_rows, n_columns = self.support
         if min(n_rows, n_columns) < 2 or max(n_rows, n_columns) > 15:
             return None
-        from napari_convfact.factorization.chain import overlap
-
         window = kernel[overlap(self.support, kernel.shape)]
         return self.tail_nmse + (1 - self.tail_nmse) * ruppert_nmse(window)
 

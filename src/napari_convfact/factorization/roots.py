@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
-from napari_convfact.factorization.chain import Layout, multiply
+from napari_convfact.factorization.chain import Layout
 
 NEGLIGIBLE = 1e-14  # ends of a filter below this share of its largest tap count as zero
 
@@ -126,7 +127,7 @@ def factor_sequence(sequence: np.ndarray, lengths: Sequence[int]) -> list[np.nda
         return None
     if len(factors) > 3:
         factors = _order(factors)
-    product = multiply(factors, [1] * len(factors))
+    product = reduce(np.convolve, factors)
     gain = float(product @ sequence) / float(product @ product)
     return [factors[0] * gain, *factors[1:]]
 
