@@ -1,0 +1,1 @@
+"""Autoregressive models of textures: fits, kernel banks, features, maps and classifiers."""

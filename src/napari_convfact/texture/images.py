@@ -1,0 +1,149 @@
+"""What users pass as images, as a list of arrays with the channel axis first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_convfact.foundation.validate import check_image
+
+# float32 holds these exactly; everything else is kept in float64.
+_EXACT_IN_FLOAT32 = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
+
+
+@dataclass(frozen=True)
+class TextureImage:
+    """An image that is ready for statistics.
+
+    Attributes
+    ----------
+    data : numpy.ndarray
+        float32 or float64, ``(c, *n)``, finite.
+    weight : numpy.ndarray or None
+        float64, ``(*n)``: weight of each pixel, 0 where it has no value. None: all 1.
+    """
+
+    data: np.ndarray
+    weight: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The spatial shape."""
+        return self.data.shape[1:]
+
+
+def texture_images(
+    images: Any,
+    *,
+    ndim: int = 2,
+    channel_axis: int | None = None,
+    mask: Any = None,
+) -> list[TextureImage]:
+    """Check images and split them.
+
+    Parameters
+    ----------
+    images : array_like or sequence of array_like
+        One image ``(*n)``, a stack ``(images, *n)``, or a sequence of images of any sizes.
+        NaN and infinite values get the weight zero.
+    ndim : int
+        Number of spatial axes, ``len(n)``.
+    channel_axis : int, optional
+        Which axis of an image holds its channels.
+    mask : array_like, optional
+        Weights of the pixels, at least 0 (or booleans): one ``(*n)`` for all images, or a
+        stack or sequence with one for each.
+
+    Returns
+    -------
+    list of TextureImage
+
+    Raises
+    ------
+    ValueError
+        If an array has the wrong number of axes or nothing to compute with, or if a mask
+        does not match its image.
+    """
+    if ndim not in (1, 2, 3):
+        raise ValueError(f"ndim must be 1, 2 or 3, not {ndim!r}.")
+    arrays = list(split_stack(images, ndim + (channel_axis is not None), "image"))
+    masks = _masks(mask, ndim, len(arrays))
+    return [
+        _texture_image(array, weight, index, channel_axis)
+        for index, (array, weight) in enumerate(zip(arrays, masks, strict=True))
+    ]
+
+
+def split_stack(images: Any, axes: int, name: str) -> Iterator[np.ndarray]:
+    """Yield the images of an array or a sequence, each of which has `axes` axes."""
+    stack: Iterable[Any]
+    if isinstance(images, (list, tuple)) and images and np.ndim(images[0]) == axes:
+        stack = images
+    else:
+        array = np.asarray(images)
+        if array.ndim not in (axes, axes + 1) or array.shape[0] == 0:
+            raise ValueError(
+                f"An {name} with {axes} axes, or a stack of them, is needed, but the array's shape "
+                f"is {array.shape}: set ndim and channel_axis to match."
+            )
+        stack = array[None] if array.ndim == axes else array
+    for index, image in enumerate(stack):
+        if np.ndim(image) != axes:
+            raise ValueError(f"The {name} {index} has {np.ndim(image)} axes, not {axes}.")
+        yield np.asarray(image)
+
+
+def _masks(mask: Any, ndim: int, count: int) -> list[np.ndarray | None]:
+    if mask is None:
+        return [None] * count
+    masks: list[np.ndarray | None] = list(split_stack(mask, ndim, "mask"))
+    if len(masks) not in (1, count):
+        raise ValueError(f"There are {len(masks)} masks for {count} images.")
+    return masks if len(masks) == count else masks * count
+
+
+def _texture_image(
+    array: np.ndarray, mask: np.ndarray | None, index: int, channel_axis: int | None
+) -> TextureImage:
+    dtype = "float32" if array.dtype.name in _EXACT_IN_FLOAT32 else "float64"
+    checked = check_image(array, name=f"image {index}", missing="fill", dtype=dtype)
+    data = _channels_first(checked.data, channel_axis)
+    weight: np.ndarray | None = None
+    if checked.missing is not None:
+        missing = _channels_first(checked.missing, channel_axis).any(axis=0)
+        weight = np.where(missing, 0.0, 1.0)
+    if mask is not None:
+        given = _check_mask(mask, data.shape[1:])
+        weight = given if weight is None else weight * given
+    return TextureImage(data, weight)
+
+
+def _channels_first(array: np.ndarray, channel_axis: int | None) -> np.ndarray:
+    return array[None] if channel_axis is None else np.moveaxis(array, channel_axis, 0)
+
+
+def _check_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if mask.shape != shape:
+        raise ValueError(f"The mask's shape is {mask.shape} but the image's is {shape}.")
+    weight = np.asarray(mask, dtype=np.float64)
+    if not (np.isfinite(weight).all() and weight.min() >= 0):
+        raise ValueError("The mask has weights that are negative or not finite.")
+    return weight
+
+
+def cut_patches(image: TextureImage, size: int) -> list[TextureImage]:
+    """Cut an image into squares (cubes) of one side; what is left at the ends is dropped.
+
+    Axes that are shorter than `size` are kept whole.
+    """
+    starts = [range(0, max(n - size, 0) + 1, size) for n in image.shape]
+    patches = []
+    for corner in itertools.product(*starts):
+        window = tuple(slice(start, start + size) for start in corner)
+        weight = None if image.weight is None else image.weight[window]
+        patches.append(TextureImage(image.data[(slice(None), *window)], weight))
+    return patches

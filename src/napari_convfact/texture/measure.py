@@ -1,0 +1,88 @@
+"""Measure the moments of images, the fastest way that their edges and masks allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.texture.autocorrelation import autocorrelation_moments
+from napari_convfact.texture.images import TextureImage
+from napari_convfact.texture.moments import Moments, concatenate
+from napari_convfact.texture.support import Support
+from napari_convfact.texture.windows import masked_moments
+
+BOUNDARIES = ("periodic", "valid", "zero", "reflect")
+# Images are transformed in blocks of about this many values.
+_BLOCK = 2**22
+
+
+def moments_job(
+    images: Sequence[TextureImage], support: Support, *, boundary: str, device: str
+) -> Job[Moments]:
+    """Generate the moments of images of any shapes, in blocks of equal ones."""
+    for image in images:
+        support.check_fits(image.shape)
+    blocks = list(_blocks(images))
+    parts: list[Moments] = []
+    done = 0
+    for block in blocks:
+        yield Step(done, len(images), f"Neighbours {support.dilation} apart")
+        parts.append(image_moments(block, support, boundary=boundary, device=device))
+        done += len(block)
+    return concatenate(parts)
+
+
+def image_moments(
+    images: Sequence[TextureImage],
+    support: Support,
+    *,
+    boundary: str = "periodic",
+    device: str = "cpu",
+) -> Moments:
+    """Return the moments of images of one shape.
+
+    Parameters
+    ----------
+    images : sequence of TextureImage
+        All of the same shape and number of channels.
+    support : Support
+        The neighbours.
+    boundary : {"periodic", "valid", "zero", "reflect"}
+        What lies beyond the edges; ``"valid"`` only uses pixels whose neighbours are inside.
+        ``"periodic"`` without weights takes one Fourier transform, everything else sums
+        over windows. Windows that touch a pixel of weight zero are left out.
+    device : str
+        Where to compute; it must know float64.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    ValueError
+        If the boundary is unknown or the images are smaller than the neighbourhood.
+    """
+    if boundary not in BOUNDARIES:
+        raise ValueError(f"boundary must be one of {', '.join(BOUNDARIES)}, not {boundary!r}.")
+    support.check_fits(images[0].shape)
+    if boundary == "periodic" and all(image.weight is None for image in images):
+        data = np.stack([image.data for image in images])
+        return autocorrelation_moments(torch.as_tensor(data, device=device), support)
+    return concatenate([masked_moments(image, support, boundary, device) for image in images])
+
+
+def _blocks(images: Sequence[TextureImage]) -> list[list[TextureImage]]:
+    """Split a sequence into runs of one shape that fit into memory together."""
+    blocks: list[list[TextureImage]] = []
+    for image in images:
+        last = blocks[-1] if blocks else []
+        full = last and (len(last) + 1) * image.data.size > _BLOCK
+        if last and not full and last[0].data.shape == image.data.shape:
+            last.append(image)
+        else:
+            blocks.append([image])
+    return blocks
