@@ -44,7 +44,8 @@ def rfftn(x: Tensor, shape: Sequence[int]) -> Tensor:
     if _through_torch(x):
         return torch.fft.rfftn(x, s=tuple(shape), dim=axes)
     spectrum = scipy.fft.rfftn(x.numpy(), s=tuple(shape), axes=axes, workers=cpu_count())
-    return torch.as_tensor(spectrum)
+    result: Tensor = torch.from_numpy(spectrum)
+    return result
 
 
 def irfftn(spectrum: Tensor, shape: Sequence[int], *, overwrite: bool = False) -> Tensor:
@@ -71,7 +72,58 @@ def irfftn(spectrum: Tensor, shape: Sequence[int], *, overwrite: bool = False) -
     if len(shape) > 1:
         # scipy's irfftn always copies its input; these two passes need not.
         work = scipy.fft.ifftn(work, axes=axes[:-1], overwrite_x=overwrite, workers=cpu_count())
-    return torch.as_tensor(scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=cpu_count()))
+    image = scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=cpu_count())
+    result: Tensor = torch.from_numpy(image)
+    return result
+
+
+def fftn(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Transform the last ``len(shape)`` axes of a real or complex tensor to a whole spectrum.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        ``(..., *n)``.
+    shape : sequence of int
+        The transform's size; axes of `x` that are shorter are padded with zeros at the end.
+
+    Returns
+    -------
+    torch.Tensor
+        Complex, ``(..., *shape)``.
+    """
+    axes = tuple(range(-len(shape), 0))
+    if _through_torch(x):
+        return torch.fft.fftn(x, s=tuple(shape), dim=axes)
+    work = x.resolve_conj().numpy()
+    spectrum = scipy.fft.fftn(work, s=tuple(shape), axes=axes, workers=cpu_count())
+    result: Tensor = torch.from_numpy(spectrum)
+    return result
+
+
+def ifft(spectrum: Tensor, dim: int, *, overwrite: bool = False) -> Tensor:
+    """Invert the complex transform of one axis.
+
+    Parameters
+    ----------
+    spectrum : torch.Tensor
+        Complex.
+    dim : int
+        The axis.
+    overwrite : bool
+        Allow the memory of `spectrum` to be used for the result.
+
+    Returns
+    -------
+    torch.Tensor
+        Complex, of the shape of `spectrum`.
+    """
+    if _through_torch(spectrum):
+        return torch.fft.ifft(spectrum, dim=dim)
+    work = spectrum.resolve_conj().numpy()
+    values = scipy.fft.ifft(work, axis=dim, overwrite_x=overwrite, workers=cpu_count())
+    result: Tensor = torch.from_numpy(values)
+    return result
 
 
 def _through_torch(x: Tensor) -> bool:

@@ -1,0 +1,1 @@
+"""Gabor banks: made, applied by their spectra, and inverted exactly."""

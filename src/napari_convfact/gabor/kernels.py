@@ -1,0 +1,242 @@
+"""A bank of Gabor kernels and its spectra."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.foundation import fft
+from napari_convfact.gabor.spectra import Band, Wave, gabor_band, log_gabor_band
+from napari_convfact.gabor.torus import add_box, mirror_frequencies
+
+Radial = Literal["gabor", "log-gabor"]
+Normalization = Literal["peak", "l2", "envelope"]
+
+#: Standard deviations after which a kernel's envelope is taken to have ended.
+REACH = 4.0
+_TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-16}
+
+
+@dataclass(frozen=True, eq=False)
+class GaborBank:
+    """Complex Gabor kernels by scale and orientation; make one with `gabor_bank`.
+
+    Attributes
+    ----------
+    frequencies : tuple of float
+        Cycles per pixel, one for each scale.
+    directions : numpy.ndarray
+        Unit wave vectors ``(n_orientations, ndim)`` in the order of the image's axes.
+    along, across : tuple of float
+        Standard deviations of each scale's Gaussian in pixels, along the wave vector and
+        across it.
+    radial : {"gabor", "log-gabor"}
+        Profile over the magnitude of the frequency.
+    log_width : float
+        Standard deviation of the logarithm of the frequency (log-Gabor only).
+    dc_free : bool
+        Whether every kernel sums to zero.
+    phase : float
+        Phase of the wave at the origin, in radians.
+    normalize : {"peak", "l2", "envelope"}
+        What is 1: the largest gain, the kernel's energy, or the envelope's height.
+    """
+
+    frequencies: tuple[float, ...]
+    directions: np.ndarray
+    along: tuple[float, ...]
+    across: tuple[float, ...]
+    radial: Radial = "gabor"
+    log_width: float = 0.0
+    dc_free: bool = True
+    phase: float = 0.0
+    normalize: Normalization = "peak"
+    _bands: dict[Any, list[list[Band]]] = field(default_factory=dict, repr=False)
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return int(self.directions.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_scales, n_orientations)``."""
+        return len(self.frequencies), len(self.directions)
+
+    @property
+    def wavelengths(self) -> tuple[float, ...]:
+        """Pixels per cycle of each scale."""
+        return tuple(1 / f for f in self.frequencies)
+
+    @cached_property
+    def orientations(self) -> np.ndarray:
+        """Angles of the wave vectors in the plane of the last two axes, from +x towards +y."""
+        return np.arctan2(self.directions[:, -2], self.directions[:, -1])
+
+    @property
+    def factor(self) -> complex:
+        """``exp(i phase)``."""
+        return cmath.exp(1j * self.phase)
+
+    @property
+    def reach(self) -> int:
+        """Pixels that the largest kernel extends from its origin."""
+        return math.ceil(REACH * max(*self.along, *self.across))
+
+    @property
+    def angular_width(self) -> float:
+        """Standard deviation of a kernel's gain over the angle to its wave vector (radians)."""
+        return 1 / (
+            2 * math.pi * max(a * f for a, f in zip(self.across, self.frequencies, strict=True))
+        )
+
+    @property
+    def strides(self) -> tuple[float, ...]:
+        """Largest sampling step of each scale that its spectrum fits, to 1 % of its peak."""
+        reach = 2 * math.sqrt(2 * math.log(100)) / (2 * math.pi)
+        return tuple(min(a, b) / reach for a, b in zip(self.along, self.across, strict=True))
+
+    def kernels(self, size: int | Sequence[int] | None = None) -> np.ndarray:
+        """Return the kernels in space, origin at ``size // 2``.
+
+        Parameters
+        ----------
+        size : int or sequence of int, optional
+            Size of all kernels; by default odd, and large enough for the largest one. A
+            smaller size cuts them, and what is cut no longer sums to zero.
+
+        Returns
+        -------
+        numpy.ndarray
+            complex64, ``(n_scales, n_orientations, *size)``: a quadrature pair in the real
+            and the imaginary part.
+        """
+        sizes = self._sizes(2 * self.reach + 1 if size is None else size)
+        # Twice the reach lies between a kernel and its next periodic copy.
+        torus = fft.fast_shape([max(n, 4 * self.reach) for n in sizes])
+        kernels = np.empty((*self.shape, *sizes), dtype=np.complex64)
+        for scale, bands in enumerate(self.bands(torus, torch.float64, cached=False)):
+            for orientation, band in enumerate(bands):
+                kernel = _dense(band, torus).to(torch.complex128)
+                for axis in range(self.ndim):
+                    kernel = fft.ifft(kernel, axis)
+                    origin = sizes[axis] // 2
+                    kernel = torch.roll(kernel, origin, axis).narrow(axis, 0, sizes[axis])
+                kernels[scale, orientation] = kernel.numpy() * self.factor
+        return kernels
+
+    def spectrum(self, shape: Sequence[int]) -> np.ndarray:
+        """Return all transfer functions.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Size of the torus.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``(n_scales, n_orientations, *shape)`` in the order of
+            ``numpy.fft.fftfreq``; complex64 if `phase` is not zero.
+        """
+        shape = self._check_shape(shape)
+        bands = self.bands(shape, torch.float32)
+        dense = [[_dense(band, shape) for band in scale] for scale in bands]
+        values = torch.stack([torch.stack(scale) for scale in dense]).numpy()
+        return values * np.complex64(self.factor) if self.phase else values
+
+    def coverage(self, shape: Sequence[int]) -> np.ndarray:
+        """Return the gain of the bank's energy: how well it sees each frequency.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Size of the torus.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, `shape`, in the order of ``numpy.fft.fftfreq``: the sum of the squared
+            gains, averaged over a frequency and its negative, which real images have both.
+        """
+        return self.energy_gain(self._check_shape(shape), torch.float32).numpy()
+
+    def energy_gain(
+        self, shape: Sequence[int], dtype: torch.dtype, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return `coverage` as a tensor, each kernel counted with its weight."""
+        total = torch.zeros(tuple(shape), dtype=dtype)
+        for scale, bands in enumerate(self.bands(shape, dtype)):
+            for orientation, band in enumerate(bands):
+                gain = band.values.square()
+                if weights is not None:
+                    gain *= weights[scale, orientation]
+                add_box(total, gain, band.start)
+        return (total + mirror_frequencies(total)) / 2
+
+    def bands(
+        self, shape: Sequence[int], dtype: torch.dtype, *, cached: bool = True
+    ) -> list[list[Band]]:
+        """Return each kernel's spectrum where it is not negligible, by scale and orientation.
+
+        They are kept for the shapes that they were last asked for.
+        """
+        key = (tuple(shape), dtype)
+        if key in self._bands:
+            return self._bands[key]
+        bands = [
+            [self._band(shape, scale, tuple(direction), dtype) for direction in self.directions]
+            for scale in range(len(self.frequencies))
+        ]
+        if cached:
+            while len(self._bands) >= 2:
+                del self._bands[next(iter(self._bands))]
+            self._bands[key] = bands
+        return bands
+
+    def wave(self, scale: int, direction: Sequence[float]) -> Wave:
+        """Return the parameters of one kernel."""
+        return Wave(
+            self.frequencies[scale], tuple(direction), self.along[scale], self.across[scale]
+        )
+
+    def _band(
+        self, shape: Sequence[int], scale: int, direction: tuple[float, ...], dtype: torch.dtype
+    ) -> Band:
+        wave, tolerance = self.wave(scale, direction), _TOLERANCE[dtype]
+        if self.radial == "log-gabor":
+            band = log_gabor_band(shape, wave, self.log_width, tolerance=tolerance, dtype=dtype)
+        else:
+            band = gabor_band(shape, wave, dc_free=self.dc_free, tolerance=tolerance, dtype=dtype)
+        return Band(band.values * self._height(band, wave, shape), band.start)
+
+    def _height(self, band: Band, wave: Wave, shape: Sequence[int]) -> float:
+        if self.normalize == "peak":
+            return 1.0
+        if self.normalize == "envelope":
+            return math.sqrt(2 * math.pi) ** self.ndim * wave.along * wave.across ** (self.ndim - 1)
+        return float((band.values.double().square().sum() / math.prod(shape)) ** -0.5)
+
+    def _sizes(self, size: int | Sequence[int]) -> tuple[int, ...]:
+        sizes = (int(size),) * self.ndim if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
+        return self._check_shape(sizes)
+
+    def _check_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        shape = tuple(int(n) for n in shape)
+        if len(shape) != self.ndim or min(shape) < 1:
+            raise ValueError(f"The bank has {self.ndim} axes: the shape {shape} does not fit it.")
+        return shape
+
+
+def _dense(band: Band, shape: Sequence[int]) -> Tensor:
+    total = torch.zeros(tuple(shape), dtype=band.values.dtype)
+    add_box(total, band.values, band.start)
+    return total
