@@ -127,9 +127,10 @@ def test_kernel_smaller_than_the_chain_is_framed():
     np.testing.assert_allclose(found.reconstruction + found.residual, framed, atol=1e-14)
 
 
+@pytest.mark.parametrize("engine", ["auto", "fft", "fused"])
 @pytest.mark.parametrize("boundary", ["reflect", "periodic", "zero"])
 @pytest.mark.parametrize("size", [(5, 5), (6, 4)])
-def test_apply_convolves_with_the_reconstruction(boundary, size):
+def test_apply_convolves_with_the_reconstruction(boundary, size, engine):
     rng = np.random.default_rng(5)
     image = rng.random((2, 23, 30)).astype(np.float32)
     shapes = ((3, 3), (size[0] - 2, size[1] - 2))
@@ -137,7 +138,7 @@ def test_apply_convolves_with_the_reconstruction(boundary, size):
     mode = {"reflect": "reflect", "periodic": "wrap", "zero": "constant"}[boundary]
 
     expected = [convolve(plane, found.reconstruction, mode=mode) for plane in image.astype(float)]
-    filtered = found.apply(image, boundary=boundary)
+    filtered = found.apply(image, boundary=boundary, engine=engine)
     assert filtered.dtype == np.float32
     np.testing.assert_allclose(filtered, expected, atol=2e-5)
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from napari_convfact.factorization.chain import apply_valid
 
-SEPARABLE = 1e-10  # relative error of the best separable kernel below which it counts as equal
+# Relative errors below this count as equal: kernels often come rounded to float32 (3e-8).
+SAME = 1e-7
 FLOAT32_LIMIT = 1e-4  # a chain that rounds worse than this in float32 is not usable
 
 

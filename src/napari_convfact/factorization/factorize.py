@@ -13,7 +13,7 @@ import numpy as np
 from napari_convfact.factorization import modulation
 from napari_convfact.factorization.certificates import (
     FLOAT32_LIMIT,
-    SEPARABLE,
+    SAME,
     float32_error,
     separate,
 )
@@ -31,9 +31,8 @@ from napari_convfact.factorization.search import Effort, Found, search_job
 from napari_convfact.factorization.solver import ChainModel
 from napari_convfact.foundation.job import Job, Step, run
 
-ROUNDING = 1e-20  # squared relative error that counts as rounding
+ROUNDING = SAME**2  # squared relative error that counts as rounding
 ZERO_SUM = 1e-12  # |sum| of a kernel of unit norm that counts as zero
-NEGLIGIBLE = 1e-12  # squared error above the floor that an image in float32 does not show
 SUM_WEIGHT = 1e3  # of the sum in a search whose gains are then fitted under the constraint
 Shapes = str | Sequence[int | Sequence[int]]
 
@@ -195,12 +194,12 @@ def _solve(problem: Problem, effort: Effort, closed_form: bool) -> Job[Candidate
     best = None
     if closed_form:
         vectors, error = separate(problem.window)
-        if error <= SEPARABLE:
+        if error <= SAME:
             best = _closed_form(problem, vectors)
-            if best is None or not _attained(best, problem, ROUNDING):
+            if best is None or not _attained(best, problem):
                 fitted = yield from _separable_search(problem, vectors, effort)
                 best = _preferred(best, fitted, problem)
-            if best is not None and _attained(best, problem, NEGLIGIBLE):
+            if best is not None and _attained(best, problem):
                 return best
     found = yield from _search(problem, effort)
     chosen = _preferred(best, found, problem)
@@ -208,8 +207,8 @@ def _solve(problem: Problem, effort: Effort, closed_form: bool) -> Job[Candidate
     return chosen
 
 
-def _attained(candidate: Candidate, problem: Problem, excess: float) -> bool:
-    return candidate.cost <= problem.inner_floor * (1 + 1e-9) + excess
+def _attained(candidate: Candidate, problem: Problem) -> bool:
+    return candidate.cost <= problem.inner_floor * (1 + 1e-9) + ROUNDING
 
 
 def _preferred(a: Candidate | None, b: Candidate | None, problem: Problem) -> Candidate | None:

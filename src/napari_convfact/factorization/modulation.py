@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REAL = 1e-9  # share of an imaginary part that counts as rounding
+from napari_convfact.factorization.certificates import SAME
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def demodulate(kernel: np.ndarray) -> tuple[np.ndarray, Wave]:
     flat = kernel * wave.sample(kernel.shape, origin).conj()
     phase = float(np.angle(np.sum(flat**2))) / 2
     envelope = flat * np.exp(-1j * phase)
-    if np.linalg.norm(envelope.imag) > REAL * np.linalg.norm(kernel):
+    if np.linalg.norm(envelope.imag) > 10 * SAME * np.linalg.norm(kernel):
         raise ValueError(
             "The kernel is complex and not a real kernel times a plane wave: factorize its "
             "real and its imaginary part separately."

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_convfact.factorization.certificates import SEPARABLE, ruppert_nmse, separate
-from napari_convfact.factorization.chain import overlap
+from napari_convfact.factorization.certificates import SAME, ruppert_nmse, separate
+from napari_convfact.factorization.chain import add_chains, overlap
 
 Status = Literal["exact", "certified", "best found"]
 Factors = tuple[np.ndarray, ...]
@@ -43,8 +43,9 @@ class Factorization:
     tail_nmse : float
         Share of the kernel's energy outside the chain's support.
     status : {"exact", "certified", "best found"}
-        ``"exact"``: the error is rounding. ``"certified"``: the error is the floor, so no chain
-        of this support is better. ``"best found"``: the best of a search.
+        ``"exact"``: the relative error is below 1e-7, the rounding of float32 (1e-15 and less
+        for kernels in float64). ``"certified"``: the error is the floor, so no chain of this
+        support is better. ``"best found"``: the best of a search.
     method : str
         ``"roots"``, ``"separable search"`` or ``"search"``.
     starts : int
@@ -121,7 +122,7 @@ class Factorization:
     @cached_property
     def macs_separable(self) -> int | None:
         """Those of one filter per axis, or None where the kernel is not separable."""
-        return sum(self._box) if separate(self.kernel)[1] <= SEPARABLE else None
+        return sum(self._box) if separate(self.kernel)[1] <= SAME else None
 
     @cached_property
     def ruppert_nmse(self) -> float | None:
@@ -184,11 +185,13 @@ class Factorization:
         ----------
         image : array_like
             ``(..., *n)``: the last axes are the kernel's, leading ones are independent.
-        boundary : {"reflect", "periodic", "zero"}
+        boundary : {"reflect", "periodic", "zero", "valid"}
             How the image goes on beyond its edges. It is continued once, by the halo of the
-            whole chain, so the result is that of the reconstruction as one kernel.
-        engine : {"auto", "fft", "fused"}
-            How to compute.
+            whole chain, so the result is that of the reconstruction as one kernel. "valid"
+            keeps the outputs that need nothing from there.
+        engine : {"auto", "fused", "fft", "direct"}
+            How to compute; "auto" takes what a short probe on such an image finds fastest.
+            Complex kernels do not run as a chain: "fused" is "direct" for them.
         device : str
             Where to compute.
 
@@ -197,6 +200,17 @@ class Factorization:
         numpy.ndarray
             Of the image's shape, float32 (complex64 for a complex kernel).
         """
-        from napari_convfact.factorization.apply import apply_chains
+        from napari_convfact.execution.apply import apply_chains
+        from napari_convfact.execution.chain import Chain
 
-        return apply_chains(self, image, boundary=boundary, engine=engine, device=device)
+        def run(chains: list[Chain]) -> np.ndarray:
+            filtered: np.ndarray = apply_chains(
+                np.asarray(image), chains, boundary=boundary, engine=engine, device=device
+            )
+            return filtered
+
+        if np.iscomplexobj(self.factors[0]):
+            kernel = add_chains(self.terms, self.dilations)
+            real, imaginary = (run([Chain.of([part])]) for part in (kernel.real, kernel.imag))
+            return real + np.complex64(1j) * imaginary
+        return run([Chain.of(factors, self.dilations) for factors in self.terms])

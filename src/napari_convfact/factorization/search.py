@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_convfact.factorization.chain import Layout
 from napari_convfact.factorization.solver import SUFFICIENT, ChainModel, Progress, minimize
 from napari_convfact.factorization.starts import draw
 from napari_convfact.foundation.job import Job, Step
@@ -20,6 +19,7 @@ KEPT_SHARE = 12  # one start in so many is kept
 HIT = 1e-3  # relative error of a cost that counts as the same optimum
 FEW_HITS = 3  # fewer than this and a long chain is searched again with more starts
 MOST_DOUBLINGS = 3
+MOST_WORK = 4e9  # starts times the size of their normal equations: tens of seconds
 BATCH_ENTRIES = 1.5e7  # Jacobian entries held at once (120 MB)
 
 
@@ -99,16 +99,18 @@ def search_job(model: ChainModel, effort: Effort, what: str = "Search") -> Job[F
         total = count if found is None else found.starts + count
         more = yield from _round(model, starts, effort, f"{what}, {total} starts")
         found = more if found is None else _pool(found, more)
-        if not _worth_repeating(model.layout, found, effort):
+        if not _worth_repeating(model, found, effort):
             break
         count = found.starts
     assert found is not None
     return found
 
 
-def _worth_repeating(layout: Layout, found: Found, effort: Effort) -> bool:
+def _worth_repeating(model: ChainModel, found: Found, effort: Effort) -> bool:
+    work = 2.0 * found.starts * model.taps**2 * model.target.size
     return (
-        len(layout.shapes) >= 4
+        len(model.layout.shapes) >= 4
+        and work <= MOST_WORK
         and found.complete
         and found.cost > effort.floor + SUFFICIENT
         and found.hit_fraction * len(found.points) < FEW_HITS

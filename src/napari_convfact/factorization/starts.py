@@ -18,12 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_convfact.factorization.certificates import separate
+from napari_convfact.factorization.certificates import SAME, separate
 from napari_convfact.factorization.chain import Layout
 from napari_convfact.factorization.roots import Sections, group, outer_products, split
 
 NOISE = 0.05
-SYMMETRIC = 1e-9  # relative difference below which a kernel counts as its own mirror image
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Symmetry:
 
 def detect_symmetry(kernel: np.ndarray) -> Symmetry:
     """Find the mirror and exchange symmetries of a kernel, odd ones included."""
-    limit = SYMMETRIC * float(np.abs(kernel).max())
+    limit = 10 * SAME * float(np.abs(kernel).max())
     flips = [
         (axis, sign)
         for axis, sign in itertools.product(range(kernel.ndim), (1, -1))
@@ -181,7 +180,7 @@ def _separable_parts(window: np.ndarray, most: int = 4) -> list[list[np.ndarray]
     parts, left = [], window
     energy = float(np.linalg.norm(window))
     for _ in range(most):
-        if np.linalg.norm(left) <= SYMMETRIC * energy:
+        if np.linalg.norm(left) <= SAME * energy:
             break
         vectors, _ = separate(left)
         parts.append(vectors)
