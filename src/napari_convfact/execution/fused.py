@@ -18,7 +18,6 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}}
 
 
-
 @numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def run_tile(
     image: Any,
