@@ -227,7 +227,7 @@ def test_the_report_is_json_ready_and_the_input_untouched():
         ([1.0, 2, 1], {"energy": 1.5}, "energy"),
         ([1.0, 2, 1], {"center": "middle"}, "center"),
         ([1.0, 2, 1], {"background": 5}, "leaves nothing"),
-        ([1.0, 2, 1], {"voxel_size": (1, 1), "target_voxel_size": 1}, "2 entries"),
+        ([1.0, 2, 1], {"voxel_size": (1, 1), "target_voxel_size": 1}, "2 entries for 1 axes"),
         ([1.0, 2, 1], {"voxel_size": 1, "target_voxel_size": -1}, "positive"),
     ],
 )

@@ -14,6 +14,7 @@ from napari_convfact.foundation.validate import check_image
 from napari_convfact.kernels import bead_averaging as averaging
 from napari_convfact.kernels import bead_detection as detection
 from napari_convfact.kernels.gaussian_fit import fit_gaussian
+from napari_convfact.kernels.sizes import odd_sizes, per_axis
 
 _ALIGNMENTS = 3
 # Half the default size in widths, the first that leaves enough beads: a larger box holds more
@@ -144,8 +145,8 @@ def psf_from_beads_job(
         )
     seeds = _check_points(points, data)
     saturation = float(data.max()) if np.asarray(image).dtype.kind in "iu" else None
-    spacing = _per_axis(voxel_size, data.ndim, "voxel_size") if voxel_size is not None else None
-    sizes = _check_size(size, data.ndim)
+    spacing = None if voxel_size is None else per_axis(voxel_size, data.ndim, "voxel_size")
+    sizes = None if size is None else odd_sizes(size, data.ndim)
 
     yield Step(0, total, "Looking for beads")
     fwhm = detection.estimate_fwhm(data, seeds)
@@ -210,23 +211,6 @@ def _check_points(points: Any, data: np.ndarray) -> np.ndarray | None:
             f"A point lies outside the image of {data.shape} voxels: points are given in voxels."
         )
     return whole
-
-
-def _per_axis(value: Any, ndim: int, name: str) -> tuple[float, ...]:
-    values = np.atleast_1d(np.asarray(value, dtype=float))
-    values = np.repeat(values, ndim) if values.size == 1 else values
-    if values.shape != (ndim,) or not (values > 0).all():
-        raise ValueError(f"{name} must be one positive number or {ndim} of them, not {value!r}.")
-    return tuple(float(v) for v in values)
-
-
-def _check_size(size: int | Sequence[int] | None, ndim: int) -> tuple[int, ...] | None:
-    if size is None:
-        return None
-    sizes = tuple(int(s) for s in _per_axis(size, ndim, "size"))
-    if any(s % 2 == 0 for s in sizes):
-        raise ValueError(f"size must be odd along each axis to have a middle, not {size!r}.")
-    return sizes
 
 
 def _choose_size(

@@ -11,6 +11,7 @@ import numpy as np
 from napari_convfact.foundation.validate import check_kernel, check_psf
 from napari_convfact.kernels import geometry
 from napari_convfact.kernels.background import estimate_background
+from napari_convfact.kernels.sizes import per_axis
 
 Center = Literal["peak", "centroid", "keep"]
 
@@ -130,8 +131,12 @@ def prepare_kernel(
     _check_options(center, energy)
     values = check_kernel(kernel)
     shape_before = values.shape
-    before = _voxel_size(voxel_size, values.ndim, "voxel_size")
-    target = _voxel_size(target_voxel_size, values.ndim, "target_voxel_size")
+    before = None if voxel_size is None else per_axis(voxel_size, values.ndim, "voxel_size")
+    target = (
+        None
+        if target_voxel_size is None
+        else per_axis(target_voxel_size, values.ndim, "target_voxel_size")
+    )
     values, removed, notes = _remove_background(values, background, normalize)
     if normalize:
         values, clipped = check_psf(values)
@@ -161,21 +166,6 @@ def _check_options(center: str, energy: float) -> None:
         raise ValueError(f"center must be 'peak', 'centroid' or 'keep', not {center!r}.")
     if not 0 < energy <= 1:
         raise ValueError(f"energy must be above 0 and at most 1, not {energy!r}.")
-
-
-def _voxel_size(
-    size: Sequence[float] | float | None, ndim: int, name: str
-) -> tuple[float, ...] | None:
-    if size is None:
-        return None
-    sizes = np.atleast_1d(np.asarray(size, dtype=float))
-    if sizes.size == 1:
-        sizes = np.repeat(sizes, ndim)
-    if sizes.shape != (ndim,):
-        raise ValueError(f"{name} has {sizes.size} entries for a kernel of {ndim} axes.")
-    if not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise ValueError(f"{name} must be positive, not {size!r}.")
-    return tuple(float(s) for s in sizes)
 
 
 def _remove_background(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from napari_convfact.kernels.sizes import count_axes, odd_sizes, per_axis
+
 # Samples per voxel and axis by which edges are antialiased.
 _SUPERSAMPLING = 16
 
@@ -34,7 +36,7 @@ def gaussian(
     ValueError
         If a width is not positive or a size not odd.
     """
-    sigmas = _per_axis(sigma, ndim, "sigma")
+    sigmas = per_axis(sigma, count_axes(sigma, ndim), "sigma")
     sizes = _sizes(size, [2 * int(np.ceil(4 * s)) + 1 for s in sigmas])
     profiles = [np.exp(-0.5 * (_offsets(n) / s) ** 2) for n, s in zip(sizes, sigmas, strict=True)]
     return _unit_sum(_outer(profiles))
@@ -61,7 +63,7 @@ def disk(
     numpy.ndarray
         float32.
     """
-    radii = _per_axis(radius, ndim, "radius")
+    radii = per_axis(radius, count_axes(radius, ndim), "radius")
     sizes = _sizes(size, [2 * int(np.ceil(r - 0.5)) + 1 for r in radii])
     fine = [_fine_offsets(n) / r for n, r in zip(sizes, radii, strict=True)]
     # One slab of the first axis at a time: all fine samples of a ball would take gigabytes.
@@ -77,13 +79,13 @@ def disk(
 
 def box(size: int | Sequence[int], *, ndim: int = 2) -> np.ndarray:
     """Return a box of equal values and unit sum, float32; `size` is odd."""
-    sizes = _sizes(size, [1] * (ndim if np.ndim(size) == 0 else np.size(size)))
+    sizes = odd_sizes(size, count_axes(size, ndim))
     return _unit_sum(np.ones(sizes))
 
 
 def delta(size: int | Sequence[int] = 1, *, ndim: int = 2) -> np.ndarray:
     """Return the kernel that changes nothing: 1 in the middle, float32; `size` is odd."""
-    sizes = _sizes(size, [1] * (ndim if np.ndim(size) == 0 else np.size(size)))
+    sizes = odd_sizes(size, count_axes(size, ndim))
     kernel = np.zeros(sizes, dtype=np.float32)
     kernel[tuple(n // 2 for n in sizes)] = 1
     return kernel
@@ -106,7 +108,7 @@ def motion(length: float, angle: float = 0.0, *, size: int | None = None) -> np.
     numpy.ndarray
         float32, 2-D.
     """
-    (length,) = _per_axis(length, 1, "length")
+    (length,) = per_axis(length, 1, "length")
     direction = np.array([np.sin(angle), np.cos(angle)])
     half = (length - 1) / 2 if length > 1 else 0.0
     sizes = _sizes(size, [2 * int(np.ceil(abs(half * d) - 1e-9)) + 1 for d in direction])
@@ -136,7 +138,7 @@ def laplacian_of_gaussian(
     numpy.ndarray
         float32.
     """
-    sigmas = _per_axis(sigma, ndim, "sigma")
+    sigmas = per_axis(sigma, count_axes(sigma, ndim), "sigma")
     sizes = _sizes(size, [2 * int(np.ceil(5 * s)) + 1 for s in sigmas])
     offsets = [_offsets(n) for n in sizes]
     profiles = [np.exp(-0.5 * (x / s) ** 2) for x, s in zip(offsets, sigmas, strict=True)]
@@ -150,21 +152,8 @@ def laplacian_of_gaussian(
     return kernel.astype(np.float32)
 
 
-def _per_axis(value: float | Sequence[float], ndim: int, name: str) -> tuple[float, ...]:
-    values = np.atleast_1d(np.asarray(value, dtype=float))
-    values = np.repeat(values, ndim) if np.ndim(value) == 0 else values
-    if not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(f"{name} must be positive, not {value!r}.")
-    return tuple(float(v) for v in values)
-
-
 def _sizes(size: int | Sequence[int] | None, default: Sequence[int]) -> tuple[int, ...]:
-    if size is None:
-        return tuple(default)
-    sizes = np.broadcast_to(np.atleast_1d(size), (len(default),))
-    if ((sizes < 1) | (sizes % 2 != 1)).any():
-        raise ValueError(f"size must be odd along each axis to have a middle, not {size!r}.")
-    return tuple(int(n) for n in sizes)
+    return tuple(default) if size is None else odd_sizes(size, len(default))
 
 
 def _offsets(n: int) -> np.ndarray:
