@@ -96,3 +96,22 @@ def test_steps_carry_progress_and_preview():
     # The residual is reported even when the tolerance is zero.
     residuals = [float(step.message.split()[-1]) for step in steps]
     assert min(residuals) > 0
+
+
+def test_the_error_can_be_what_stops_it():
+    """With the inverse itself as preconditioner, the measure is the exact relative error."""
+    rng = np.random.default_rng(5)
+    basis = np.linalg.qr(rng.standard_normal((30, 30)))[0]
+    matrix = torch.as_tensor(basis @ np.diag(np.logspace(0, -6, 30)) @ basis.T)
+    inverse = torch.linalg.inv(matrix)
+    rhs, guess = torch.as_tensor(rng.standard_normal((2, 30)))
+    expected = inverse @ rhs
+    job = conjugate_gradients(
+        lambda x: matrix @ x, rhs, lambda r: inverse @ r, guess, tolerance=1e-6, measure_error=True
+    )
+    result = run(job)
+    error = torch.linalg.vector_norm(result.solution - expected) / torch.linalg.vector_norm(
+        expected
+    )
+    assert result.converged
+    assert float(error) == pytest.approx(result.history[-1], abs=1e-7)

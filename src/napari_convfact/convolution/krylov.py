@@ -49,6 +49,7 @@ def conjugate_gradients(
     *,
     tolerance: float = 1e-6,
     max_iterations: int = 100,
+    measure_error: bool = False,
     ndim: int | None = None,
     preview: Preview | None = None,
     message: str = "Conjugate gradients",
@@ -66,9 +67,12 @@ def conjugate_gradients(
     x0 : torch.Tensor, optional
         First guess, of the shape of `rhs`; zero by default.
     tolerance : float
-        Stop when ``|rhs - N x| <= tolerance * |rhs|``.
+        Stop when ``|r| <= tolerance * |rhs|`` for the residual ``r = rhs - N x``.
     max_iterations : int
         Stop after so many steps.
+    measure_error : bool
+        Measure ``|M r|``, relative to ``|M rhs|``, in place of ``|r|``. It estimates the
+        error of x, of which a small residual says little if N is ill-conditioned.
     ndim : int, optional
         How many of the last axes make up one problem; all by default.
     preview : callable, optional
@@ -91,14 +95,16 @@ def conjugate_gradients(
     systems", J. Res. Natl. Bur. Stand. 49 (1952).
     """
     dot = _InnerProduct(rhs, ndim)
-    scale = dot.norm(rhs)
+    precondition = precondition or _identity
+    scale = dot.norm(precondition(rhs) if measure_error else rhs)
     if x0 is None:
         x, r = torch.zeros_like(rhs, memory_format=torch.contiguous_format), rhs.clone()
     else:
         x, r = x0.clone(), rhs - apply_normal(x0)
-    z = r if precondition is None else precondition(r)
+    z = precondition(r)
     p, rho = z.clone(), dot(r, z)
-    active = dot.norm(r) > tolerance * scale
+    active = dot.norm(z if measure_error else r) > tolerance * scale
+    del z
     history: list[float] = []
     while bool(active.any()) and len(history) < max_iterations:
         q = apply_normal(p)
@@ -106,13 +112,14 @@ def conjugate_gradients(
         x.addcmul_(p, alpha)
         r.addcmul_(q, alpha, value=-1)
         del q
-        residual = dot.norm(r)
+        z = precondition(r)
+        residual = dot.norm(z if measure_error else r)
         active = active & (residual > tolerance * scale)
         history.append(_largest_ratio(residual, scale))
         yield _step(history, max_iterations, message, preview, x)
-        z = r if precondition is None else precondition(r)
         rho, before = dot(r, z), rho
         p.mul_(_ratio(rho, before)).add_(z)
+        del z
     return KrylovResult(x, len(history), not bool(active.any()), tuple(history))
 
 
@@ -167,10 +174,13 @@ def conjugate_gradients_least_squares(
     r = rhs.clone()
     data = _InnerProduct(rhs, ndim)
     limit = tolerance * data.norm(rhs)
+    batch_ndim = rhs.ndim - data.ndim
+    del rhs
     s = apply_adjoint(r)
-    scene = _InnerProduct(s, s.ndim - (rhs.ndim - data.ndim))
+    scene = _InnerProduct(s, s.ndim - batch_ndim)
     x, p = torch.zeros_like(s, memory_format=torch.contiguous_format), s.clone()
     gamma = scene(s, s)
+    del s
     first, operator_norm = gamma.sqrt(), torch.zeros_like(gamma)
     active = gamma > 0
     history: list[float] = []
@@ -189,7 +199,12 @@ def conjugate_gradients_least_squares(
         history.append(_largest_ratio(slope, first))
         yield _step(history, max_iterations, message, preview, x)
         p.mul_(_ratio(gamma, before)).add_(s)
+        del s
     return KrylovResult(x, len(history), not bool(active.any()), tuple(history))
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
 
 
 class _InnerProduct:
