@@ -35,7 +35,7 @@ def deconvolve(
     strength: float | StrengthRule = "auto",
     rcond: float | None = None,
     iterations: int | Literal["auto"] = "auto",
-    tolerance: float = 3e-5,
+    tolerance: float = 1e-3,
     accelerate: bool = True,
     background: float = 0.0,
     read_noise: float = 0.0,
@@ -88,7 +88,7 @@ def deconvolve(
         Most iterations of an iterative method. ``"auto"`` allows least squares 50 and lets
         Richardson-Lucy stop where held-out photons say.
     tolerance : float
-        Relative residual of the normal equations at which least squares stops.
+        Estimated relative error of the scene at which least squares stops.
     accelerate : bool
         Whether Richardson-Lucy extrapolates between its steps.
     background : float

@@ -69,7 +69,7 @@ class ExtendedSolver:
         self._precondition = make_preconditioner(self.blur, strength, prior)
 
     def solve(
-        self, image: Tensor, *, tolerance: float = 3e-5, max_iterations: int = 50
+        self, image: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 50
     ) -> Job[KrylovResult]:
         """Deconvolve one image.
 
@@ -78,7 +78,8 @@ class ExtendedSolver:
         image : torch.Tensor
             Real, of the solver's shape and device.
         tolerance : float
-            Relative residual of the normal equations at which to stop.
+            Relative error of the scene, as the preconditioned residual of the normal
+            equations estimates it, at which to stop.
         max_iterations : int
             Stop after so many iterations of conjugate gradients.
 
@@ -101,6 +102,7 @@ class ExtendedSolver:
             self._first_guess(data),
             tolerance=tolerance,
             max_iterations=max_iterations,
+            measure_error=True,
             preview=lambda x: self._in_window(x, mean).cpu().numpy(),
             message="Least squares",
         )

@@ -179,7 +179,7 @@ def _solve_extended(
     message = ""
     if unfinished:
         message = (
-            f"{unfinished} of {len(items)} images stopped after {most} iterations before the "
-            f"residual reached {settings.tolerance:g}: allow more iterations for the last detail."
+            f"{unfinished} of {len(items)} images stopped after {most} iterations, before the "
+            f"error was down to {settings.tolerance:g}: allow more iterations for the last detail."
         )
     return Deconvolution(estimate, strength, rule, len(history), not unfinished, history, message)

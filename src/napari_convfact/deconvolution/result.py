@@ -26,7 +26,8 @@ class Deconvolution:
     converged : bool
         Whether every leading item reached its tolerance.
     history : tuple of float
-        Relative residual after each iteration, of the leading item that took most.
+        Estimated relative error after each iteration, of the leading item that took most;
+        for Richardson-Lucy, the log-likelihood.
     message : str
         What the user should know, in sentences.
     """

@@ -36,7 +36,7 @@ class Settings:
     strength: float | StrengthRule = "auto"
     rcond: float | None = None
     iterations: int | Literal["auto"] = "auto"
-    tolerance: float = 3e-5
+    tolerance: float = 1e-3
     accelerate: bool = True
     background: float = 0.0
     read_noise: float = 0.0

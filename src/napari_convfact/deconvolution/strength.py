@@ -23,8 +23,8 @@ import scipy.signal
 from napari_convfact.convolution.prior import difference_power
 from napari_convfact.foundation.device import cpu_count
 
-# Strengths that the rules may choose, as powers of ten.
-_WEAKEST, _STRONGEST = -8.0, 4.0
+# Strengths that the rules may choose, as powers of ten; float32 does justice to all of them.
+_WEAKEST, _STRONGEST = -6.0, 4.0
 
 # Thresholds that the rules may choose: no gain of the pseudo-inverse exceeds 100.
 _LEAST_RCOND = 1e-2
@@ -186,7 +186,7 @@ def minimize_cross_validation(model: CosineModel) -> float:
     def score(exponent: float) -> float:
         return model.cross_validation(10**exponent, weight=_WEIGHT)
 
-    grid = np.linspace(_WEAKEST, _STRONGEST, 97)
+    grid = np.linspace(_WEAKEST, _STRONGEST, 81)
     best = int(np.argmin([score(exponent) for exponent in grid]))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     return float(10 ** scipy.optimize.minimize_scalar(score, bounds=(low, high)).x)
@@ -241,7 +241,7 @@ def l_curve(model: CosineModel, strengths: Sequence[float] | None = None) -> LCu
        SIAM Review 34 (1992).
     """
     if strengths is None:
-        strengths = np.logspace(_WEAKEST, _STRONGEST, 61).tolist()
+        strengths = np.logspace(_WEAKEST, _STRONGEST, 51).tolist()
     return LCurve(
         np.array(strengths),
         np.sqrt([model.residual(strength) for strength in strengths]),
