@@ -200,6 +200,8 @@ def test_text_and_numbers_describe_shapes():
         ({"shapes": ((3, 3, 3),)}, "3 axes but the kernel has 2"),
         ({"shapes": ((3, 0),)}, "at least 1"),
         ({"shapes": "3x3 and 3x3"}, "not understood"),
+        ({"shapes": "auto for 200 %"}, "auto for 1 %"),
+        ({"shapes": "auto", "n_terms": 2}, "leave them out"),
         ({"dilations": (1,)}, "1 dilations for 2 factors"),
         ({"dilations": (1, 0)}, "dilations must be"),
         ({"n_terms": 0}, "n_terms"),
@@ -214,3 +216,49 @@ def test_bad_input_is_refused(arguments, message):
     five, _ = normal_kernels()
     with pytest.raises(ValueError, match=message):
         factorize(**{"kernel": five, "shapes": TWO, **arguments})
+
+
+def test_auto_takes_the_cheapest_chain_within_the_error():
+    kernel = wavelet("ll")
+    coarse, fine = factorize(kernel, "auto for 5 %"), factorize(kernel, "auto for 1 %")
+    # One filter per axis, 14 multiplications, is cheaper than any chain of 3x3 and exact.
+    assert (fine.macs, fine.status) == (14, "exact")
+    assert coarse.macs == 14
+    x = np.arange(-9, 10)
+    gaussian = np.exp(-(x[:, None] ** 2 + x**2) / 18)
+    dilated = factorize(gaussian, "auto for 5 %")
+    assert dilated.relative_error <= 0.05
+    assert dilated.macs < 38 == dilated.macs_separable
+    assert max(dilated.dilations) > 1
+
+
+def test_auto_says_when_nothing_pays():
+    five, _ = normal_kernels()
+    found = factorize(five, "auto")
+    assert found.relative_error > 0.01
+    assert "fewer multiplications than the kernel itself (25)" in found.message
+
+
+def test_kernels_rounded_to_float32_count_as_separable():
+    kernel = wavelet("ll").astype(np.float32)
+    found = factorize(kernel, TWO)
+    assert (found.method, found.status) == ("roots", "certified")
+    assert factorize(kernel, THREE).status == "exact"
+    x = np.arange(-4, 5)
+    gabor = np.exp(-(x[:, None] ** 2 + x**2) / 8) * np.exp(1j * (0.9 * x[:, None] - 0.4 * x))
+    assert factorize(gabor.astype(np.complex64), ((3, 3),) * 4).status == "exact"
+
+
+def test_chain_that_fails_in_float32_is_refused_and_fitted_again(monkeypatch):
+    x = np.arange(-9, 10)
+    gaussian = np.exp(-(x[:, None] ** 2 + x**2) / 18)
+    shapes = ((3, 3),) * 9
+    roots = factorize(gaussian, shapes)
+    assert roots.method == "roots"
+    # No kernel is known whose ordered roots fail, so the limit is lowered for the test.
+    limit = 0.7 * roots.float32_error
+    monkeypatch.setattr("napari_convfact.factorization.strategy.FLOAT32_LIMIT", limit)
+    fitted = factorize(gaussian, shapes, time_limit=5)
+    assert fitted.method != "roots"
+    assert fitted.float32_error != roots.float32_error
+    assert fitted.relative_error < 1e-2

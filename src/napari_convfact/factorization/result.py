@@ -200,7 +200,7 @@ class Factorization:
         numpy.ndarray
             Of the image's shape, float32 (complex64 for a complex kernel).
         """
-        from napari_convfact.execution.apply import apply_chains
+        from napari_convfact.convolution.apply import apply_chains
         from napari_convfact.execution.chain import Chain
 
         def run(chains: list[Chain]) -> np.ndarray:

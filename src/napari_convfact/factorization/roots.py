@@ -107,14 +107,14 @@ def group(
     return factors
 
 
-def factor_sequence(sequence: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray] | None:
+def factor_sequence(sequence: np.ndarray, lengths: list[int]) -> list[np.ndarray] | None:
     """Factor a filter exactly.
 
     Parameters
     ----------
     sequence : numpy.ndarray
         ``(n,)``, real, not all zero, ``n - 1 == sum(lengths) - len(lengths)``.
-    lengths : sequence of int
+    lengths : list of int
         Taps of each factor.
 
     Returns
@@ -122,6 +122,9 @@ def factor_sequence(sequence: np.ndarray, lengths: Sequence[int]) -> list[np.nda
     list of numpy.ndarray or None
         The factors; their convolution is `sequence`. None where there are none (see `group`).
     """
+    if max(lengths) == len(sequence):  # one factor is the filter, the others are single taps
+        longest = lengths.index(len(sequence))
+        return [sequence if i == longest else np.ones(1) for i in range(len(lengths))]
     factors = group(split(sequence), lengths)
     if factors is None:
         return None

@@ -18,7 +18,6 @@ REFINING = 120  # iterations for those that are kept
 KEPT_SHARE = 12  # one start in so many is kept
 HIT = 1e-3  # relative error of a cost that counts as the same optimum
 FEW_HITS = 3  # fewer than this and a long chain is searched again with more starts
-MOST_DOUBLINGS = 3
 MOST_WORK = 4e9  # starts times the size of their normal equations: tens of seconds
 BATCH_ENTRIES = 1.5e7  # Jacobian entries held at once (120 MB)
 
@@ -67,12 +66,15 @@ class Effort:
         A lower bound of the squared error: attaining it ends the search.
     deadline : float
         ``time.monotonic`` value after which to return the best so far.
+    doublings : int
+        How often a long chain may be searched again with more starts.
     """
 
     starts: int = 96
     seed: int = 0
     floor: float = 0.0
     deadline: float = math.inf
+    doublings: int = 3
 
 
 def search_job(model: ChainModel, effort: Effort, what: str = "Search") -> Job[Found]:
@@ -94,7 +96,7 @@ def search_job(model: ChainModel, effort: Effort, what: str = "Search") -> Job[F
     rng = np.random.default_rng(effort.seed)
     window = model.target.reshape(model.support)
     found, count = None, effort.starts
-    for _ in range(1 + MOST_DOUBLINGS):
+    for _ in range(1 + effort.doublings):
         starts = draw(window, model.layout, model.n_terms, count, rng)
         total = count if found is None else found.starts + count
         more = yield from _round(model, starts, effort, f"{what}, {total} starts")
