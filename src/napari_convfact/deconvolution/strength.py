@@ -183,13 +183,13 @@ def taper(image: np.ndarray) -> np.ndarray:
 def minimize_cross_validation(model: CosineModel) -> float:
     """Return the strength with the least (weighted) cross-validation score."""
 
-    def score(exponent: float) -> float:
-        return model.cross_validation(10**exponent, weight=_WEIGHT)
-
-    grid = np.linspace(_WEAKEST, _STRONGEST, 81)
-    best = int(np.argmin([score(exponent) for exponent in grid]))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    return float(10 ** scipy.optimize.minimize_scalar(score, bounds=(low, high)).x)
+    low, high = _WEAKEST, _STRONGEST
+    for _ in range(2):
+        exponents = np.linspace(low, high, 81)
+        scores = [model.cross_validation(10**e, weight=_WEIGHT) for e in exponents]
+        best = int(np.argmin(scores))
+        low, high = exponents[max(best - 1, 0)], exponents[min(best + 1, 80)]
+    return float(10 ** exponents[best])
 
 
 def minimize_threshold_cross_validation(model: CosineModel) -> float:
@@ -200,9 +200,9 @@ def minimize_threshold_cross_validation(model: CosineModel) -> float:
     model : CosineModel
         Of the identity prior, for which the ratio is ``|H|^2``.
     """
-    scores = model.threshold_cross_validation(weight=_WEIGHT)
     allowed = (model.ratio >= _LEAST_RCOND**2) & (model.ratio < 1)
-    return math.sqrt(model.ratio[int(np.argmin(np.where(allowed, scores, np.inf)))])
+    scores = model.threshold_cross_validation(weight=_WEIGHT)[allowed]
+    return math.sqrt(model.ratio[allowed][int(np.argmin(scores))])
 
 
 def satisfy_discrepancy(model: CosineModel) -> float:
