@@ -1,0 +1,252 @@
+"""Features of textures as a table: a row for each image, or for each label of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.texture import statistics
+from napari_convfact.texture.images import TextureImage, split_stack, texture_images
+from napari_convfact.texture.model_features import model_features
+from napari_convfact.texture.residuals import Residuals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUPS = ("energy", "shape", "whiteness", "blocks", "usage", "model", "anisotropy")
+_PER_KERNEL = ("energy", "shape", "whiteness", "blocks")
+
+
+def residual_features(
+    images: Any,
+    bank: KernelBank,
+    *,
+    labels: Any = None,
+    blocks: Sequence[int] = (4, 4),
+    dilations: Sequence[int] = (1, 2, 4),
+    groups: Sequence[str] = GROUPS,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Describe textures by what the kernels of a bank cannot predict of them.
+
+    Parameters
+    ----------
+    images : array_like or sequence of array_like
+        One image ``(*n)``, a stack ``(images, *n)`` or a sequence of images of any sizes.
+        Pixels without a value are left out.
+    bank : KernelBank
+        Kernels of one channel.
+    labels : array_like, optional
+        Whole numbers in the shape of `images`: the rows are then the labels (without 0) of
+        each image instead of the images.
+    blocks : sequence of int
+        Number of blocks along each axis, for the variation of the energy; the last is
+        repeated for further axes.
+    dilations : sequence of int
+        Distances between neighbours for the image's own models.
+    groups : sequence of str
+        Which features, of those listed below.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``image``, or ``image`` and ``label``. Columns, each behind the kernel's name
+        where there is one for each kernel:
+
+        - energy: ``mae``, ``mse``, ``var``, ``log_mse`` (over the image's variance),
+          ``log_excess`` (over the best kernel's ``mse``);
+        - shape: ``mae_ratio``, ``skewness``, ``kurtosis``, ``quantile_05`` ...;
+        - whiteness: ``autocorrelation_...`` of the residual at short lags, ``colour`` (the sum
+          of their squares);
+        - blocks: ``block_variation`` of the energy;
+        - usage: ``wins``, the share of pixels at which the kernel predicts best;
+        - model: ``weight ...``, ``log_variance`` (over the image's variance) and
+          ``predictability`` of the image's own symmetric model for each dilation, NaN where a
+          label is too small for it;
+        - anisotropy: ``coherence`` of those models, and in 2-D its components along the
+          double angle, ``along_x`` and ``along_diagonal``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not legal, or images, labels and bank do not match.
+
+    References
+    ----------
+    J. Mao and A. K. Jain, "Texture classification and segmentation using multiresolution
+    simultaneous autoregressive models", Pattern Recognition 25, 1992.
+    """
+    return run(
+        residual_features_job(
+            images,
+            bank,
+            labels=labels,
+            blocks=blocks,
+            dilations=dilations,
+            groups=groups,
+            device=device,
+        )
+    )
+
+
+def residual_features_job(
+    images: Any,
+    bank: KernelBank,
+    *,
+    labels: Any = None,
+    blocks: Sequence[int] = (4, 4),
+    dilations: Sequence[int] = (1, 2, 4),
+    groups: Sequence[str] = GROUPS,
+    device: str = "auto",
+) -> Job[pd.DataFrame]:
+    """Generate the steps of `residual_features`."""
+    import pandas as pd
+
+    unknown = [group for group in groups if group not in GROUPS]
+    if unknown or not groups:
+        raise ValueError(f"groups must be some of {', '.join(GROUPS)}, not {tuple(groups)!r}.")
+    if not blocks or min(blocks) < 1:
+        raise ValueError(f"blocks must be positive whole numbers, not {blocks!r}.")
+    ndim = bank.ndim
+    grid = (*blocks, *(blocks[-1],) * ndim)[:ndim]
+    place = choose_device(device).name
+    recipe = _Recipe(bank, groups, grid, place)
+    checked = texture_images(images, ndim=ndim)
+    label_images = None if labels is None else _label_images(labels, checked, ndim)
+    rows: list[np.ndarray] = []
+    index: list[Any] = []
+    names: list[str] = []
+    for number, image in enumerate(checked):
+        yield Step(number, len(checked), "Features of textures")
+        label_image = None if label_images is None else label_images[number]
+        regions = [_whole(image)] if label_image is None else list(_regions(image, label_image))
+        if not regions:
+            continue
+        residual = yield from recipe.residual_rows(image, regions)
+        values = None if label_image is None else [int(region.label or 0) for region in regions]
+        models = model_features(image, label_image, values, dilations, groups)
+        rows.append(np.column_stack([residual, *models.values()]))
+        names = recipe.names + list(models)
+        index += [number if region.label is None else (number, region.label) for region in regions]
+    if not rows:
+        raise ValueError("There is no label besides 0: paint at least one.")
+    table = pd.DataFrame(np.concatenate(rows), columns=names)
+    table.index = (
+        pd.Index(index, name="image")
+        if labels is None
+        else pd.MultiIndex.from_tuples(index, names=["image", "label"])
+    )
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A window of an image and the weights of its pixels, of sum 1."""
+
+    window: tuple[slice, ...]
+    weight: np.ndarray
+    label: int | None = None
+
+
+class _Recipe:
+    """What is computed of the residuals of each image."""
+
+    def __init__(
+        self, bank: KernelBank, groups: Sequence[str], blocks: tuple[int, ...], device: str
+    ) -> None:
+        self.bank = bank
+        self.groups = [group for group in groups if group in (*_PER_KERNEL, "usage")]
+        self.blocks = blocks
+        self.device = device
+        self.names: list[str] = []
+        self._residuals = Residuals(bank, device)
+
+    def residual_rows(self, image: TextureImage, regions: list[_Region]) -> Job[np.ndarray]:
+        """Generate the columns that come from residuals, a row for each region."""
+        if not self.groups:
+            return np.empty((len(regions), 0))
+        x = self._centred(image, regions)
+        stack = x.new_empty((len(self.bank), *x.shape))
+        for index in range(len(self.bank)):
+            stack[index] = self._residuals.of(x, index)
+        rows = []
+        for number, region in enumerate(regions):
+            if number:
+                yield Step(number, len(regions), "Features of labels")
+            rows.append(self._row(x, stack, region))
+        return np.stack(rows)
+
+    def _centred(self, image: TextureImage, regions: list[_Region]) -> Tensor:
+        data = image.data[0].astype(np.float32)
+        shares = [(region.weight * data[region.window]).sum() for region in regions]
+        return torch.as_tensor(data - np.float32(np.mean(shares)), device=self.device)
+
+    def _row(self, x: Tensor, stack: Tensor, region: _Region) -> np.ndarray:
+        weight = torch.as_tensor(region.weight, dtype=x.dtype, device=x.device)
+        e = stack[(slice(None), *region.window)]
+        inside = x[region.window]
+        mean = (inside * weight).sum()
+        variance = ((inside - mean).square() * weight).sum()
+        values: dict[str, Tensor] = {}
+        if "energy" in self.groups:
+            values |= statistics.energies(e, weight, variance)
+            values["log_excess"] = values["log_mse"] - values["log_mse"].min()
+        if "shape" in self.groups:
+            values |= statistics.shape(e, weight)
+        if "whiteness" in self.groups:
+            values |= statistics.whiteness(e, weight)
+        if "blocks" in self.groups:
+            values |= statistics.heterogeneity(e, weight, self.blocks)
+        if "usage" in self.groups:
+            winner = e.abs().argmin(dim=0).flatten()
+            wins = weight.new_zeros(len(self.bank)).index_add_(0, winner, weight.flatten())
+            values["wins"] = wins
+        if not self.names:
+            self.names = [f"{kernel} {name}" for name in values for kernel in self.bank.names]
+        return torch.cat([column.cpu() for column in values.values()]).numpy()
+
+
+def _whole(image: TextureImage) -> _Region:
+    weight = np.ones(image.shape) if image.weight is None else image.weight
+    window = tuple(slice(0, n) for n in image.shape)
+    return _Region(window, weight / max(weight.sum(), np.finfo(float).tiny))
+
+
+def _regions(image: TextureImage, labels: np.ndarray) -> Iterator[_Region]:
+    import scipy.ndimage
+
+    values, compact = np.unique(labels, return_inverse=True)
+    compact = compact.reshape(labels.shape)
+    first = int(np.searchsorted(values, 0)) if 0 in values else None
+    windows = scipy.ndimage.find_objects(compact + 1)
+    for index, (value, window) in enumerate(zip(values, windows, strict=True)):
+        if index == first:
+            continue
+        weight = (compact[window] == index).astype(float)
+        if image.weight is not None:
+            weight *= image.weight[window]
+        yield _Region(window, weight / max(weight.sum(), np.finfo(float).tiny), int(value))
+
+
+def _label_images(labels: Any, images: Sequence[TextureImage], ndim: int) -> list[np.ndarray]:
+    stack = list(split_stack(labels, ndim, "label image"))
+    if len(stack) != len(images):
+        raise ValueError(f"There are {len(stack)} label images for {len(images)} images.")
+    for index, (label, image) in enumerate(zip(stack, images, strict=True)):
+        if label.dtype.kind not in "biu":
+            raise ValueError(f"Labels are whole numbers, but label image {index} is {label.dtype}.")
+        if label.shape != image.shape:
+            raise ValueError(
+                f"The shape of label image {index} is {label.shape}, but its image's {image.shape}."
+            )
+    return stack

@@ -1,0 +1,269 @@
+"""A model for each pixel: autoregression over a Gaussian window around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_convfact.convolution.boundary import crop, pad
+from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.validate import CheckedImage, check_image
+from napari_convfact.texture.pooling import GaussianPool
+from napari_convfact.texture.support import Support, make_support
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class LocalAutoregression:
+    """An autoregressive model at each pixel, for each dilation.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray
+        float32, ``(n_dilations, free, *n)``: the weights that are not tied to each other.
+    variance : numpy.ndarray
+        float32, ``(n_dilations, *n)``: local mean squared prediction error.
+    predictability : numpy.ndarray
+        float32, ``(n_dilations, *n)``: explained share of the local variance, 0 to 1.
+    supports : tuple of Support
+        The neighbourhood of each dilation.
+    tie : str
+        Which weights are equal.
+    """
+
+    weights: np.ndarray
+    variance: np.ndarray
+    predictability: np.ndarray
+    supports: tuple[Support, ...]
+    tie: str
+
+    def kernel_at(self, index: Sequence[int]) -> np.ndarray:
+        """Return the convolution kernels at one pixel, float32 ``(n_dilations, *k)``."""
+        reach = tuple(max(axis) for axis in zip(*(s.reach for s in self.supports), strict=True))
+        free = np.moveaxis(self.weights, (0, 1), (-2, -1))[tuple(index)]
+        return np.stack(
+            [
+                support.kernels(row @ support.tie_matrix(self.tie).T, reach)[0]
+                for support, row in zip(self.supports, free, strict=True)
+            ]
+        ).astype(np.float32)
+
+    def features(self) -> np.ndarray:
+        """Return weights, log variance and predictability as one stack ``(features, *n)``."""
+        log_variance = np.log(np.maximum(self.variance, _TINY))
+        layers = [self.weights, log_variance[:, None], self.predictability[:, None]]
+        stacked = np.concatenate(layers, axis=1)
+        return stacked.reshape(-1, *stacked.shape[2:])
+
+    def feature_names(self) -> list[str]:
+        """Return a name for each layer of `features`."""
+        names = []
+        for support in self.supports:
+            groups = support.groups(self.tie)
+            offsets = [tuple(map(int, support.offsets[group[0]])) for group in groups]
+            names += [f"weight {offset}" for offset in offsets]
+            names += [
+                f"log variance, dilation {support.dilation}",
+                f"predictability, dilation {support.dilation}",
+            ]
+        return names
+
+
+def local_autoregression(
+    image: Any,
+    *,
+    radius: int | Sequence[int] = 1,
+    dilations: Sequence[int] = (1, 2, 4),
+    sigma: float | Sequence[float] = 6.0,
+    tie: str = "symmetric",
+    ridge: float = 1e-2,
+    ndim: int | None = None,
+    device: str = "auto",
+) -> LocalAutoregression:
+    """Fit the kernel that predicts the surroundings of each pixel.
+
+    The local mean (over the same window) is removed first, so that neither brightness nor
+    slow shading has an influence. The weighted normal equations of each pixel come from
+    averaged products of the image with its shifts, and are solved for all pixels together.
+
+    Parameters
+    ----------
+    image : array_like
+        ``(*n)``. Pixels without a value are filled and are NaN in the result.
+    radius : int or sequence of int
+        Neighbours to each side.
+    dilations : sequence of int
+        Distances between neighbours, a model for each.
+    sigma : float or sequence of float
+        Standard deviation of the Gaussian window, in pixels, greater than 0.
+    tie : {"symmetric", "full", "ring", "causal"}
+        See `fit_autoregression`.
+    ridge : float
+        Added to the diagonal of the normal equations, in units of its mean.
+    ndim : int, optional
+        Number of axes; the image's by default.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Returns
+    -------
+    LocalAutoregression
+
+    Raises
+    ------
+    ValueError
+        If an argument is not legal or the neighbourhood does not fit into the image.
+
+    References
+    ----------
+    J. Mao and A. K. Jain, "Texture classification and segmentation using multiresolution
+    simultaneous autoregressive models", Pattern Recognition 25, 1992.
+    """
+    return run(
+        local_autoregression_job(
+            image,
+            radius=radius,
+            dilations=dilations,
+            sigma=sigma,
+            tie=tie,
+            ridge=ridge,
+            ndim=ndim,
+            device=device,
+        )
+    )
+
+
+def local_autoregression_job(
+    image: Any,
+    *,
+    radius: int | Sequence[int] = 1,
+    dilations: Sequence[int] = (1, 2, 4),
+    sigma: float | Sequence[float] = 6.0,
+    tie: str = "symmetric",
+    ridge: float = 1e-2,
+    ndim: int | None = None,
+    device: str = "auto",
+) -> Job[LocalAutoregression]:
+    """Generate the steps of `local_autoregression`."""
+    checked = check_image(image, missing="fill", ndim=ndim or 1)
+    axes = checked.data.ndim
+    if axes > 3 or axes != (ndim or axes):
+        raise ValueError(f"The image has {axes} axes, but {ndim or 'at most 3'} are needed.")
+    supports = tuple(make_support(radius, dilation, axes) for dilation in dilations)
+    for support in supports:
+        support.check_fits(checked.data.shape)
+        support.groups(tie)
+    pool = GaussianPool(sigma, axes)
+    if min(pool.reach) < 1 or not ridge > 0:
+        raise ValueError(f"sigma and ridge must be positive, not {sigma!r} and {ridge!r}.")
+    place = choose_device(device).name
+    x = torch.as_tensor(checked.data, device=place)
+    # Rounding must not depend on the brightness.
+    x = x - x.flatten()[0]
+    x = x - pool(x)
+    weights: list[Tensor] = []
+    variances: list[Tensor] = []
+    shares: list[Tensor] = []
+    for support in supports:
+        solution = yield from _solve_everywhere(x, support, tie, pool, ridge)
+        for parts, part in zip((weights, variances, shares), solution, strict=True):
+            parts.append(part)
+    return LocalAutoregression(
+        _restore(checked, weights),
+        _restore(checked, variances),
+        _restore(checked, shares),
+        supports,
+        tie,
+    )
+
+
+def local_halo(
+    *, radius: int = 1, dilations: Sequence[int] = (1, 2, 4), sigma: float = 6.0, ndim: int = 2
+) -> tuple[int, ...]:
+    """Return how many pixels around a tile its local models depend on, for each axis."""
+    pool = GaussianPool(sigma, ndim)
+    # Once for the local mean, once for the average of the products.
+    return tuple(2 * reach + radius * max(dilations) for reach in pool.reach)
+
+
+def _solve_everywhere(
+    x: Tensor, support: Support, tie: str, pool: GaussianPool, ridge: float
+) -> Job[tuple[Tensor, Tensor, Tensor]]:
+    predictors = _predictors(x, support, tie)
+    free = len(predictors)
+    products = free * (free + 3) // 2 + 1
+    message = f"Local models, dilation {support.dilation}"
+    done = 0
+    A: dict[tuple[int, int], Tensor] = {}
+    b: list[Tensor] = []
+    for i, first in enumerate(predictors):
+        for j in range(i + 1):
+            yield Step(done, products, message)
+            A[i, j] = pool(first * predictors[j])
+            done += 1
+        b.append(pool(first * x))
+        done += 1
+    yield Step(done, products, message)
+    c = pool(x.square())
+    trace = torch.stack([A[i, i] for i in range(free)]).mean(dim=0)
+    load = (ridge * trace).clamp(min=_TINY)
+    w = _solve_maps(A, b, load)
+    explained = sum((wi * bi for wi, bi in zip(w, b, strict=True)), torch.zeros_like(c))
+    length = sum((wi.square() for wi in w), torch.zeros_like(c))
+    # w'A w = w'b - load w'w, because of the load on the diagonal.
+    variance = (c - explained - load * length).clamp(min=0)
+    share = torch.where(c > _TINY, 1 - variance / c.clamp(min=_TINY), 0).clamp(0, 1)
+    return torch.stack(w), variance, share
+
+
+def _predictors(x: Tensor, support: Support, tie: str) -> list[Tensor]:
+    """Return the sum of the neighbours that share a weight, for each free weight."""
+    padded = pad(x, support.reach, support.reach, "reflect")
+    shifted = [
+        crop(padded, [r + int(d) for r, d in zip(support.reach, offset, strict=True)], x.shape)
+        for offset in support.offsets
+    ]
+    return [
+        sum((shifted[i] for i in group[1:]), shifted[group[0]]) for group in support.groups(tie)
+    ]
+
+
+def _solve_maps(
+    A: dict[tuple[int, int], Tensor], b: Sequence[Tensor], load: Tensor
+) -> list[Tensor]:
+    """Solve ``(A + load) w = b`` at every pixel, by Cholesky's factors of whole maps.
+
+    `A` holds the lower triangle. Whole maps beat a batched solver by far for few unknowns.
+    """
+    size = len(b)
+    L: dict[tuple[int, int], Tensor] = {}
+    y: list[Tensor] = []
+    for i in range(size):
+        for j in range(i):
+            inner = A[i, j] - _dot([L[i, k] for k in range(j)], [L[j, k] for k in range(j)])
+            L[i, j] = inner / L[j, j]
+        row = [L[i, k] for k in range(i)]
+        pivot = A[i, i] + load - _dot(row, row)
+        # The load bounds the pivots from below; rounding must not undo that.
+        L[i, i] = torch.maximum(pivot, load / 2).sqrt()
+        y.append((b[i] - _dot(row, y)) / L[i, i])
+    w: list[Tensor] = []
+    for i in reversed(range(size)):
+        later = _dot([L[k, i] for k in range(size - 1, i, -1)], w)
+        w.append((y[i] - later) / L[i, i])
+    return w[::-1]
+
+
+def _dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor | float:
+    return sum((a * b for a, b in zip(first, second, strict=True)), 0.0)
+
+
+def _restore(checked: CheckedImage, parts: Sequence[Tensor]) -> np.ndarray:
+    return checked.restore_missing(torch.stack(list(parts)).cpu().numpy())
