@@ -167,7 +167,8 @@ def prior_matrix(prior, op):
 @pytest.mark.parametrize("preconditioner", ["none", "embedding", "strang", "chan"])
 def test_regularized_solution_minimizes_its_objective(boundary, prior, preconditioner):
     rng = np.random.default_rng(2)
-    for kernel in (rng.standard_normal((3, 2)), rng.standard_normal((3, 2, 3, 2))):
+    kernels = [rng.standard_normal((3, 2)), rng.standard_normal((3, 2, 3, 2))]
+    for kernel in kernels:
         op = operator(kernel, (6, 7), boundary=boundary)
         y = rng.standard_normal((2, *op.output_shape))
         found = op.pinv(
@@ -177,6 +178,22 @@ def test_regularized_solution_minimizes_its_objective(boundary, prior, precondit
         normal = a.T @ a + 0.1 * prior_matrix(prior, op)
         expected = np.linalg.solve(normal, (y.reshape(2, -1) @ a).T).T
         np.testing.assert_allclose(found.reshape(2, -1), expected, atol=1e-9)
+
+
+def test_cosine_preconditioner_keeps_the_minimizer_and_saves_iterations():
+    rng = np.random.default_rng(2)
+    kernel = np.triu(gaussian(1))  # asymmetric, so that cosines only nearly diagonalize it
+    op = operator(kernel / kernel.sum(), (40, 41), boundary="reflect")
+    y = op.forward(rng.random((40, 41)))
+    found = {
+        kind: op.solve(y, strength=1e-3, preconditioner=kind, tolerance=1e-10)
+        for kind in ("auto", "cosine", "embedding", "none")
+    }
+    for solution in found.values():
+        # The condition of the normal equations is about 1 / strength.
+        np.testing.assert_allclose(solution.estimate, found["none"].estimate, atol=1e-6)
+    assert found["auto"].iterations == found["cosine"].iterations
+    assert found["cosine"].iterations < found["embedding"].iterations < found["none"].iterations
 
 
 def test_priors_are_the_sums_of_squared_differences():
@@ -312,6 +329,7 @@ def test_factors_are_kept_and_frames_are_independent():
         ({"method": "magic"}, "method must be one of"),
         ({"method": "cosine"}, "does not apply"),
         ({"preconditioner": "ilu"}, "preconditioner must be one of"),
+        ({"preconditioner": "cosine", "strength": 1}, "needs boundary 'reflect'"),
     ],
 )
 def test_illegal_arguments_are_named(options, message):

@@ -50,8 +50,7 @@ def transfer_function(
     """
     # The kernel is placed and transformed in float64: it is done once and used often.
     values = torch.as_tensor(kernel, dtype=torch.float64, device="cpu")
-    values = wrap(values, shape, origin)
-    spectrum = fft.rfftn(values, shape)
+    spectrum = fft.rfftn(wrap(values, shape, origin), shape)
     complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
     return spectrum.to(device=device, dtype=complex_dtype)
 

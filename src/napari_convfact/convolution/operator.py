@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop, pad, pad_adjoint
 from napari_convfact.convolution.circulant import apply_transfer, transfer_function
+from napari_convfact.convolution.engines import EngineChoice, choose_engine
 from napari_convfact.convolution.geometry import plan_geometry
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.device import choose_device
@@ -56,9 +57,12 @@ class Convolution:
     origin : sequence of int, optional
         Index of the kernel's origin; ``k // 2`` by default.
     engine : {"auto", "fft", "fused"}
-        How products are computed.
+        How products are computed: by Fourier transforms, or by fused passes over the image,
+        which are faster for kernels that are separable or have few taps. ``"auto"`` measures
+        both on the first use.
     tolerance : float
-        Relative error that an approximating engine may make; 0 asks for round-off.
+        Relative error of the kernel (Frobenius norm) that a fused pass may make to be faster;
+        0 asks for round-off.
     dtype : {"float32", "float64"}, optional
         Working precision and type of the results; float32 by default.
     device : str
@@ -126,7 +130,6 @@ class Convolution:
             dilation=dilation,
             origin=origin,
         )
-        self.engine = self._choose_engine(engine)
         self.kernel = _dilate(values, self.geometry.kernel, self.geometry.dilation)
         channels_out, channels_in = values.shape[:2] if self.mixes else ((), ())
         self.input_shape = _with_channels(channels_in, self.geometry.input)
@@ -135,6 +138,29 @@ class Convolution:
         self.estimate_window = (self.geometry.estimate_start, self._data_shape())
         self._remembered: dict[tuple[Any, ...], Any] = {}
         self.mask = self._check_mask(mask)
+        self._requested_engine = engine
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}.")
+        if engine == "fused":
+            _ = self.engine_choice
+
+    @property
+    def engine(self) -> str:
+        """``"fft"`` or ``"fused"``: how products are computed."""
+        return self.engine_choice.name
+
+    @cached_property
+    def engine_choice(self) -> EngineChoice:
+        """Which engine computes the products, why, and what was measured."""
+        return choose_engine(
+            self.kernel,
+            self.geometry,
+            self.boundary,
+            requested=self._requested_engine,
+            tolerance=self.tolerance,
+            dtype=self.dtype,
+            device=self.device,
+        )
 
     @cached_property
     def transfer(self) -> Tensor:
@@ -203,11 +229,9 @@ class Convolution:
 
     def apply(self, x: Tensor) -> Tensor:
         """`forward` of a tensor on the operator's device; the result may be a view."""
-        if self.geometry.padding:
-            x = pad(x, self.geometry.before, self.geometry.after, self.geometry.padding)
-        spectrum = apply_transfer(fft.rfftn(x, self.torus_shape), self.transfer, self.ndim)
-        y = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
-        y = crop(y, self._zero, self.geometry.window)[_every(self.geometry.stride)]
+        fused = None if x.requires_grad else self.engine_choice.engine
+        y = self._transform(x) if fused is None else fused.apply(x)
+        y = y[_every(self.geometry.stride)]
         return y if self.mask is None else y * self.mask
 
     def apply_adjoint(self, y: Tensor) -> Tensor:
@@ -215,16 +239,8 @@ class Convolution:
         if self.mask is not None:
             y = y * self.mask
         y = _subsample_adjoint(y, self.geometry.stride, self.geometry.window)
-        spectrum = fft.rfftn(y, self.torus_shape)
-        spectrum = apply_transfer(spectrum, self.transfer, self.ndim, adjoint=True)
-        x = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
-        before, after = self.geometry.before, self.geometry.after
-        if not self.geometry.padding:
-            return crop(x, self._zero, self.geometry.input)
-        padded = tuple(
-            low + n + high for low, n, high in zip(before, self.geometry.input, after, strict=True)
-        )
-        return pad_adjoint(crop(x, self._zero, padded), before, after, self.geometry.padding)
+        fused = None if y.requires_grad else self.engine_choice.engine
+        return self._transform_adjoint(y) if fused is None else fused.apply_adjoint(y)
 
     def dense(self) -> np.ndarray:
         """Return the operator's matrix.
@@ -292,7 +308,7 @@ class Convolution:
         **options
             method : {"auto", "fourier", "cosine", "border", "iterative"}
                 How to solve; an exact method is taken where one applies.
-            preconditioner : {"auto", "embedding", "strang", "chan", "none"}
+            preconditioner : {"auto", "embedding", "cosine", "strang", "chan", "none"}
                 Of the iteration with a positive `strength`. Without one there is none,
                 since it would change which minimizer is found.
             tolerance : float
@@ -377,12 +393,24 @@ class Convolution:
     def _zero(self) -> tuple[int, ...]:
         return (0,) * self.ndim
 
-    def _choose_engine(self, engine: str) -> str:
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}.")
-        if engine == "fused":
-            raise ValueError("engine='fused' is not available here: use engine='auto'.")
-        return "fft"
+    def _transform(self, x: Tensor) -> Tensor:
+        if self.geometry.padding:
+            x = pad(x, self.geometry.before, self.geometry.after, self.geometry.padding)
+        spectrum = apply_transfer(fft.rfftn(x, self.torus_shape), self.transfer, self.ndim)
+        y = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
+        return crop(y, self._zero, self.geometry.window)
+
+    def _transform_adjoint(self, y: Tensor) -> Tensor:
+        spectrum = fft.rfftn(y, self.torus_shape)
+        spectrum = apply_transfer(spectrum, self.transfer, self.ndim, adjoint=True)
+        x = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
+        before, after = self.geometry.before, self.geometry.after
+        if not self.geometry.padding:
+            return crop(x, self._zero, self.geometry.input)
+        padded = tuple(
+            low + n + high for low, n, high in zip(before, self.geometry.input, after, strict=True)
+        )
+        return pad_adjoint(crop(x, self._zero, padded), before, after, self.geometry.padding)
 
     def _data_shape(self) -> tuple[int, ...]:
         return self.geometry.window if self.boundary == "extended" else self.geometry.input

@@ -1,11 +1,14 @@
-"""Circulant approximations of ``(A* A + strength L* L)^-1`` for conjugate gradients.
+"""Fast approximations of ``(A* A + strength L* L)^-1`` for conjugate gradients.
 
-Three choices, which differ in the torus that the operator is thought to live on:
+Three are circulant and differ in the torus that the operator is thought to live on:
 
 - ``"embedding"``: one with room for the kernel around x. The residual is laid on it among
   zeros, divided by ``|H|^2 + strength |L|^2`` and cropped. The best general choice.
 - ``"strang"``: the image itself, with the Toeplitz matrix's central diagonals wrapped around.
 - ``"chan"``: the image itself, with the circulant matrix nearest in the Frobenius norm.
+
+``"cosine"`` is for a reflecting boundary: the image itself, mirrored, with the kernel's power
+spectrum averaged over the directions that mirroring mixes.
 """
 
 from __future__ import annotations
@@ -13,17 +16,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.signal
 import torch
 from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop
 from napari_convfact.convolution.circulant import apply_transfer, transfer_function
+from napari_convfact.convolution.cosine import apply_in_cosine_basis, cosine_eigenvalues
 from napari_convfact.convolution.operator import Convolution
-from napari_convfact.convolution.prior import prior_symbol
+from napari_convfact.convolution.prior import cosine_prior_symbol, prior_symbol
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.fft import fast_shape
 
-PRECONDITIONERS = ("embedding", "strang", "chan", "none")
+PRECONDITIONERS = ("embedding", "strang", "chan", "cosine", "none")
 
 Map = Callable[[Tensor], Tensor]
 
@@ -41,8 +46,8 @@ def make_preconditioner(
         At least 0. Eigenvalues that vanish are replaced by a small positive one.
     prior : {"identity", "gradient"}
         See `prior_symbol`.
-    kind : {"embedding", "strang", "chan", "none"}
-        Which circulant.
+    kind : {"embedding", "strang", "chan", "cosine", "none"}
+        Which approximation.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def make_preconditioner(
     Raises
     ------
     ValueError
-        If there is no such preconditioner.
+        If there is no such preconditioner, or it does not fit the operator.
 
     References
     ----------
@@ -60,12 +65,16 @@ def make_preconditioner(
     T. F. Chan, "An optimal circulant preconditioner for Toeplitz systems", SIAM J. Sci. Stat.
     Comput. 9 (1988).
     R. H. Chan and M. K. Ng, "Conjugate gradient methods for Toeplitz systems", SIAM Review 38
-    (1996), for all three.
+    (1996), for these three.
+    M. K. Ng, R. H. Chan and W.-C. Tang, "A fast algorithm for deblurring models with Neumann
+    boundary conditions", SIAM J. Sci. Comput. 21 (1999), for cosines.
     """
     if kind not in PRECONDITIONERS:
         raise ValueError(f"preconditioner must be one of {', '.join(PRECONDITIONERS)}: {kind!r}.")
     if kind == "none":
         return None
+    if kind == "cosine":
+        return _cosine_preconditioner(operator, strength, prior)
     torus, transfer = _circulant(operator, kind)
     symbol = prior_symbol(prior, torus, dtype=operator.dtype, device=operator.device)
     inverse = inverse_normal_symbol(transfer, symbol, strength)
@@ -136,14 +145,35 @@ def inverse_normal_symbol(transfer: Tensor, symbol: Tensor, strength: float) -> 
     if transfer.ndim == symbol.ndim:
         power = transfer.real.square().addcmul_(transfer.imag, transfer.imag)
         power.add_(symbol, alpha=strength)
-        floor = float(power.max()) * torch.finfo(power.dtype).eps
-        return power.clamp_(min=floor or 1.0).reciprocal_()
+        return _inverse_above_round_off(power, power.dtype)
     matrices = transfer.movedim((0, 1), (-2, -1)).to(torch.complex128)
     gram = matrices.mH @ matrices
     floor = float(gram.abs().max()) * torch.finfo(symbol.dtype).eps
     gram.diagonal(dim1=-2, dim2=-1).add_((strength * symbol.double() + (floor or 1.0))[..., None])
     inverse = torch.linalg.inv(gram).to(transfer.dtype)
     return inverse.movedim((-2, -1), (0, 1))
+
+
+def _cosine_preconditioner(operator: Convolution, strength: float, prior: str) -> Map:
+    if operator.mixes or operator.boundary != "reflect":
+        raise ValueError(
+            "preconditioner='cosine' needs boundary 'reflect' and a kernel that does not mix "
+            "channels: use 'embedding'."
+        )
+    shape = operator.geometry.input
+    power = scipy.signal.correlate(operator.kernel, operator.kernel)
+    for axis in range(power.ndim):
+        power = (power + np.flip(power, axis)) / 2
+    centre = [k - 1 for k in operator.kernel.shape]
+    values = torch.from_numpy(cosine_eigenvalues(power, shape, centre).clip(min=0))
+    values.add_(cosine_prior_symbol(prior, shape), alpha=strength)
+    gain = _inverse_above_round_off(values, operator.dtype).numpy()
+    return lambda r: apply_in_cosine_basis(r, gain)
+
+
+def _inverse_above_round_off(power: Tensor, dtype: torch.dtype) -> Tensor:
+    floor = float(power.max()) * torch.finfo(dtype).eps
+    return power.clamp_(min=floor or 1.0).reciprocal_()
 
 
 def _circulant(operator: Convolution, kind: str) -> tuple[Sequence[int], Tensor]:

@@ -177,11 +177,13 @@ def _border_applies(operator: Convolution) -> bool:
 
 
 def _choose_preconditioner(operator: Convolution, kind: str) -> str:
-    # With mixed channels, stopping early is part of the regularization: a preconditioner
-    # lets the worst directions in first.
-    if kind == "auto":
-        return "none" if operator.mixes else "embedding"
-    return kind
+    if kind != "auto":
+        return kind
+    if operator.mixes:
+        # Stopping early is part of the regularization here, and a preconditioner lets the
+        # worst directions in first.
+        return "none"
+    return "cosine" if operator.boundary == "reflect" else "embedding"
 
 
 def _by_fourier(
