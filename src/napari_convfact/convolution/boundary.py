@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from napari_convfact.foundation import edges
+
 PADDINGS = ("periodic", "reflect", "zero")
 
 
@@ -49,11 +51,7 @@ def _pad_axis(x: Tensor, dim: int, low: int, high: int, boundary: str) -> Tensor
 
 def source_index(n: int, low: int, high: int, boundary: str) -> Tensor:
     """Return which of `n` samples each sample of the padded axis repeats."""
-    position = torch.arange(-low, n + high)
-    if boundary == "periodic":
-        return torch.remainder(position, n)
-    folded = torch.remainder(position, 2 * n)
-    return torch.where(folded < n, folded, 2 * n - 1 - folded)
+    return torch.as_tensor(edges.source_index(n, low, high, boundary))
 
 
 def crop(x: Tensor, start: Sequence[int], shape: Sequence[int]) -> Tensor:

@@ -8,8 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from napari_convfact.convolution.circulant import default_origin
-
 
 @dataclass(frozen=True, eq=False)
 class Chain:
@@ -57,7 +55,7 @@ class Chain:
     @property
     def origin(self) -> tuple[int, ...]:
         """Origin of the kernel that the chain stands for: ``n // 2`` of its shape."""
-        return default_origin(self.shape)
+        return tuple(n // 2 for n in self.shape)
 
     @property
     def multiplications(self) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_convfact.convolution.boundary import source_index
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.schedule import as_slabs, make_schedule
 from napari_convfact.execution.tiling import Place, choose_boxes, row_stride, run_all
+from napari_convfact.foundation.edges import source_index
 
 
 class FusedPass:
@@ -75,7 +75,7 @@ class FusedPass:
         if min(shape) < 1:
             raise ValueError("The image is smaller than the kernel, and there is no padding.")
         sources = tuple(
-            source_indices(size, a, b, boundary) for size, a, b in zip(n, low, high, strict=True)
+            source_index(size, a, b, boundary) for size, a, b in zip(n, low, high, strict=True)
         )
         images = np.ascontiguousarray(x.detach().numpy()).reshape(-1, *n)
         out = np.empty((len(images), *shape), images.dtype)
@@ -111,14 +111,6 @@ class FusedPass:
                 for low, high in boxes
             ]
         )
-
-
-def source_indices(n: int, low: int, high: int, boundary: str) -> np.ndarray:
-    """Return which of `n` samples each sample of the padded axis repeats; -1 for a zero."""
-    if boundary == "zero":
-        position = np.arange(-low, n + high)
-        return np.where((position >= 0) & (position < n), position, -1)
-    return source_index(n, low, high, boundary).numpy()
 
 
 def _from_slabs(values: Sequence[int], ndim: int) -> tuple[int, ...]:

@@ -36,18 +36,16 @@ class FusedEngine:
         Sizes of the operator.
     boundary : str
         One of `geometry.BOUNDARIES`.
-    origin : tuple of int
-        Index of the dilated kernel's origin.
     """
 
-    def __init__(
-        self, chains: Sequence[Chain], geometry: Geometry, boundary: str, origin: Sequence[int]
-    ) -> None:
+    def __init__(self, chains: Sequence[Chain], geometry: Geometry, boundary: str) -> None:
         if any(chain.shape != geometry.kernel for chain in chains):
             raise ValueError(f"Every chain must have the kernel's shape {geometry.kernel}.")
         self.chains = tuple(chains)
         self.boundary = boundary
         self._geometry = geometry
+        # Where all or nothing of the overlaps counts, the padding says it all.
+        origin = geometry.after if boundary == "reflect" else geometry.origin
         mirrored = [k - 1 - o for k, o in zip(geometry.kernel, origin, strict=True)]
         self._forward = FusedPass(chains, [origin] * len(chains))
         self._adjoint = FusedPass([c.flipped() for c in chains], [mirrored] * len(chains))
@@ -109,7 +107,6 @@ def choose_engine(
     kernel: np.ndarray,
     geometry: Geometry,
     boundary: str,
-    origin: Sequence[int],
     *,
     requested: str = "auto",
     tolerance: float = 0.0,
@@ -125,7 +122,7 @@ def choose_engine(
     ----------
     kernel : numpy.ndarray
         The dilated kernel, ``(*geometry.kernel)``.
-    geometry, boundary, origin
+    geometry, boundary
         As for `FusedEngine`.
     requested : {"auto", "fft", "fused"}
         ``"fused"`` does not measure.
@@ -155,7 +152,7 @@ def choose_engine(
     if requested == "auto" and np.prod(geometry.window) < _LEAST_SAMPLES:
         return EngineChoice(None, 0.0, {}, "Fourier transforms: the image is small.")
     chains, error = factor(kernel, max(tolerance, ROUND_OFF[dtype]))
-    engine = FusedEngine(chains, geometry, boundary, origin)
+    engine = FusedEngine(chains, geometry, boundary)
     if requested == "fused":
         return EngineChoice(engine, error, {}, f"Fused pass, as requested: {describe(chains)}.")
     if engine.multiplications > MOST_MULTIPLICATIONS:

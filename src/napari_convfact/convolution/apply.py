@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_convfact.convolution.boundary import PADDINGS, crop, pad
-from napari_convfact.convolution.circulant import apply_transfer, transfer_function
+from napari_convfact.convolution.boundary import PADDINGS
+from napari_convfact.convolution.engines import MOST_MULTIPLICATIONS, fused_seconds
+from napari_convfact.convolution.operator import Convolution
 from napari_convfact.execution import measure
 from napari_convfact.execution.chain import Chain
-from napari_convfact.execution.engines import MOST_MULTIPLICATIONS, fused_seconds
 from napari_convfact.execution.passes import FusedPass
 from napari_convfact.execution.schedule import halo
 from napari_convfact.foundation import fft
@@ -127,7 +127,6 @@ def apply_chains(
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}.")
     origins = [chain.origin for chain in chains] if origins is None else origins
     x = _to_tensor(image, chains[0].ndim, device)
-    _check_size(x, chains, origins, boundary)
     if engine == "auto":
         engine = fastest_engine(chains, origins, x.shape[-chains[0].ndim :], x.dtype, x.device)
     if engine == "fft":
@@ -187,17 +186,6 @@ def _to_tensor(image: Any, ndim: int, device: str) -> Tensor:
     return torch.as_tensor(data).to(choose_device(device).name)
 
 
-def _check_size(
-    x: Tensor, chains: Sequence[Chain], origins: Sequence[Sequence[int]], boundary: str
-) -> None:
-    before, after = halo(chains, origins)
-    shape = tuple(x.shape[-len(before) :])
-    if boundary == "valid" and any(
-        b + a >= n for b, a, n in zip(before, after, shape, strict=True)
-    ):
-        raise ValueError(f"The image {shape} is smaller than the kernel: use another boundary.")
-
-
 def _through_pass(x: Tensor, fused: FusedPass, boundary: str) -> Tensor:
     if x.device.type != "cpu":
         raise ValueError("The fused pass runs on the CPU: use engine='auto' or 'fft'.")
@@ -211,14 +199,13 @@ def _through_transforms(
     x: Tensor, chains: Sequence[Chain], origins: Sequence[Sequence[int]], boundary: str
 ) -> Tensor:
     kernel, origin = total_kernel(chains, origins)
-    if boundary != "valid":
-        x = pad(x, [k - 1 - o for k, o in zip(kernel.shape, origin, strict=True)], origin, boundary)
-    padded = x.shape[-kernel.ndim :]
-    torus = fft.fast_shape(padded)
-    # With its origin at the end the kernel maps complete overlaps to the window from 0 on.
-    last = [k - 1 for k in kernel.shape]
-    transfer = transfer_function(kernel, torus, origin=last, dtype=x.dtype, device=x.device)
-    spectrum = apply_transfer(fft.rfftn(x, torus), transfer, kernel.ndim)
-    y = fft.irfftn(spectrum, torus, overwrite=True)
-    window = [n - end for n, end in zip(padded, last, strict=True)]
-    return crop(y, (0,) * kernel.ndim, window)
+    operator = Convolution(
+        kernel,
+        x.shape[-kernel.ndim :],
+        boundary=boundary,
+        origin=origin,
+        engine="fft",
+        dtype=str(x.dtype).removeprefix("torch."),
+        device=str(x.device),
+    )
+    return operator.apply(x)
