@@ -3,8 +3,13 @@ import pytest
 from scipy.special import j1
 
 from napari_convfact.foundation.job import Step
-from napari_convfact.kernels.focus import Lens
-from napari_convfact.kernels.psf import theoretical_psf, theoretical_psf_job
+from napari_convfact.kernels.microscope import Lens, Microscope
+from napari_convfact.kernels.psf import psf_shape, theoretical_psf_job
+from napari_convfact.kernels.psf import theoretical_psf as psf_of_microscope
+
+
+def theoretical_psf(voxel, size=None, **optics):
+    return psf_of_microscope(Microscope(**optics), voxel, size=size)
 
 
 def fwhm(profile, spacing):
@@ -125,12 +130,14 @@ def test_the_default_size_holds_the_light():
     inner = tuple(slice(6, -6) for _ in range(3))
     # The tails fall with the square of the depth: 1.2 um more at each end hold 2.5 %.
     assert larger[inner].sum() > 0.97
+    computed = psf_shape(Microscope(**options), (0.2, 0.06, 0.06))
+    assert all(n <= m for n, m in zip(psf.shape, computed, strict=True))
     profile = psf.sum(axis=(1, 2))
     assert profile[0] < 0.03 * profile.max()
 
 
 def test_the_job_steps_by_planes():
-    job = theoretical_psf_job((0.2, 0.1, 0.1), na=1.0, wavelength=0.52, size=(9, 15, 15))
+    job = theoretical_psf_job(Microscope(1.0, 0.52), (0.2, 0.1, 0.1), size=(9, 15, 15))
     steps = list(job)
     assert all(isinstance(step, Step) for step in steps)
     assert steps[-1].done == 4
@@ -142,8 +149,8 @@ def test_the_job_steps_by_planes():
     [
         ((0.1, 0.1), {"na": 1.4}, "below the refractive index"),
         ((0.1, 0.1), {"na": -1}, "na must be positive"),
-        ((0.1,), {"na": 1.0}, "two .* or three"),
-        ((0.1, 0.0), {"na": 1.0}, "positive"),
+        ((0.1,), {"na": 1.0}, "y, x"),
+        ((0.1, 0.0), {"na": 1.0}, "voxel_size must be positive"),
         ((0.1, 0.1), {"na": 1.0, "size": 10}, "odd"),
         ((0.1, 0.1), {"na": 1.0, "modality": "telescope"}, "modality must be"),
         ((0.1, 0.1), {"na": 1.0, "modality": "light sheet"}, "sheet_thickness"),

@@ -2,64 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import jv
 
+from napari_convfact.kernels.microscope import Lens
+
 # Samples of the radius per period of the finest fringe, for interpolation to 1e-6.
 _RADII_PER_FRINGE = 24
-
-
-@dataclass(frozen=True)
-class Lens:
-    """An aplanatic objective without aberrations. Lengths are in one unit of choice.
-
-    Attributes
-    ----------
-    na : float
-        Numerical aperture.
-    wavelength : float
-        In vacuum.
-    refractive_index : float
-        Of the immersion and the sample.
-    """
-
-    na: float
-    wavelength: float
-    refractive_index: float
-
-    def __post_init__(self) -> None:
-        for name in ("na", "wavelength", "refractive_index"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
-        if self.na >= self.refractive_index:
-            raise ValueError(
-                f"The numerical aperture {self.na:g} must be below the refractive index "
-                f"{self.refractive_index:g}: check the immersion medium."
-            )
-
-    @property
-    def lateral_fwhm(self) -> float:
-        """Width of the Airy pattern, ``0.51 wavelength / NA``."""
-        return 0.51 * self.wavelength / self.na
-
-    @property
-    def axial_fwhm(self) -> float:
-        """Textbook width along z, ``0.88 wavelength / (n - sqrt(n^2 - NA^2))``."""
-        n = self.refractive_index
-        return 0.88 * self.wavelength / float(n - np.sqrt(n**2 - self.na**2))
-
-    @property
-    def airy_diameter(self) -> float:
-        """Diameter of the first dark ring, ``1.22 wavelength / NA``: one Airy unit."""
-        return 1.22 * self.wavelength / self.na
-
-    @property
-    def cone_slope(self) -> float:
-        """Radius of the geometric light cone per unit of depth."""
-        return float(np.tan(np.arcsin(self.na / self.refractive_index)))
 
 
 class Focus:

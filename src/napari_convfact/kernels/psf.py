@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
 
 import numpy as np
 import scipy.signal
@@ -11,13 +10,11 @@ from scipy.interpolate import CubicSpline
 
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.kernels import geometry
-from napari_convfact.kernels.focus import Focus, Lens
+from napari_convfact.kernels.focus import Focus
 from napari_convfact.kernels.gaussian_fit import FWHM_PER_SIGMA
+from napari_convfact.kernels.microscope import Lens, Microscope
 from napari_convfact.kernels.shapes import disk
-from napari_convfact.kernels.sizes import odd_sizes
-
-Modality = Literal["widefield", "confocal", "light sheet"]
-MODALITIES: tuple[Modality, ...] = ("widefield", "confocal", "light sheet")
+from napari_convfact.kernels.sizes import odd_sizes, per_axis
 
 # Half the default extent, in axial and lateral widths of the emission.
 _AXIAL_REACH = 2.5
@@ -28,29 +25,17 @@ _LARGEST_PIXEL = 0.125
 _ENERGY = 0.999
 
 
-def theoretical_psf(voxel_size: Sequence[float], **options: Any) -> np.ndarray:
-    """Return the PSF of an ideal microscope.
+def theoretical_psf(
+    microscope: Microscope, voxel_size: Sequence[float], *, size: int | Sequence[int] | None = None
+) -> np.ndarray:
+    """Return the PSF of a microscope.
 
     Parameters
     ----------
+    microscope : Microscope
+        Its optics.
     voxel_size : sequence of float
-        z, y, x for a volume, or y, x for the plane in focus. All lengths are in one unit
-        of choice, usually micrometres.
-    na : float
-        Numerical aperture of the objective.
-    wavelength : float
-        Of the emitted light, in vacuum.
-    refractive_index : float
-        Of the immersion medium and the sample; 1.33 by default.
-    modality : {"widefield", "confocal", "light sheet"}
-        Confocal multiplies the focus of the excitation by the emission's, blurred by the
-        pinhole; light sheet multiplies the emission's by the sheet's Gaussian profile.
-    excitation_wavelength : float, optional
-        Of a confocal microscope; by default that of the emission.
-    pinhole : float
-        Diameter in Airy units (1.22 wavelength / NA of the emission); 1 by default.
-    sheet_thickness : float, optional
-        Full width at half maximum of a light sheet; necessary there.
+        z, y, x for a volume, or y, x for the plane in focus, in the microscope's unit.
     size : int or sequence of int, optional
         Odd, in voxels. By default the PSF is computed as far as 2.5 of its axial widths and
         its light cone there, and cropped to 99.9 % of that energy.
@@ -63,8 +48,7 @@ def theoretical_psf(voxel_size: Sequence[float], **options: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a number is not positive, the aperture exceeds the refractive index, the size is
-        even or the modality unknown.
+        If a voxel size is not positive or the size is even.
 
     Notes
     -----
@@ -76,51 +60,67 @@ def theoretical_psf(voxel_size: Sequence[float], **options: Any) -> np.ndarray:
     ----------
     B. Richards and E. Wolf, Proc. R. Soc. A 253 (1959); F. Aguet, "Super-resolution
     fluorescence microscopy based on physical models", thesis, EPFL (2009).
+
+    Examples
+    --------
+    >>> microscope = Microscope(na=0.8, wavelength=0.52, modality="confocal")
+    >>> theoretical_psf(microscope, (0.2, 0.1), size=9).shape
+    (9, 9)
     """
-    return run(theoretical_psf_job(voxel_size, **options))
+    return run(theoretical_psf_job(microscope, voxel_size, size=size))
 
 
 def theoretical_psf_job(
-    voxel_size: Sequence[float],
-    *,
-    na: float,
-    wavelength: float,
-    refractive_index: float = 1.33,
-    modality: Modality = "widefield",
-    excitation_wavelength: float | None = None,
-    pinhole: float = 1.0,
-    sheet_thickness: float | None = None,
-    size: int | Sequence[int] | None = None,
+    microscope: Microscope, voxel_size: Sequence[float], *, size: int | Sequence[int] | None = None
 ) -> Job[np.ndarray]:
     """Compute `theoretical_psf` plane by plane."""
-    voxels = _check_voxel_size(voxel_size)
-    emission = Lens(na, wavelength, refractive_index)
-    excitation = Lens(na, excitation_wavelength or wavelength, refractive_index)
-    _check_modality(modality, pinhole, sheet_thickness)
-    # Two of its widths away, a light sheet is 1e-5 of its height.
-    sheet_reach = 2 * sheet_thickness if sheet_thickness else np.inf
-    half_widths = _half_widths(emission, voxels, len(voxel_size), size, sheet_reach)
-
-    confocal = modality == "confocal"
-    grid = _LateralGrid(half_widths[1:], voxels[1:], emission, pinhole if confocal else 0.0)
-    yield Step(0, half_widths[0] + 1, "Preparing the diffraction integrals")
-    depth = half_widths[0] * voxels[0]
-    emitted = Focus(emission, grid.largest_radius, depth)
-    excited = Focus(excitation, grid.largest_radius, depth) if confocal else None
+    dz, *pixel = _three_axes(voxel_size)
+    n_planes, *widths = (n // 2 + 1 for n in (1, *psf_shape(microscope, voxel_size, size))[-3:])
+    yield Step(0, n_planes, "Preparing the diffraction integrals")
+    confocal = microscope.modality == "confocal"
+    grid = _LateralGrid(
+        [w - 1 for w in widths], pixel, microscope.emission, microscope.pinhole if confocal else 0.0
+    )
+    depth = (n_planes - 1) * dz
+    emitted = Focus(microscope.emission, grid.largest_radius, depth)
+    excited = Focus(microscope.excitation, grid.largest_radius, depth) if confocal else None
 
     planes = []
-    for i in range(half_widths[0] + 1):
-        yield Step(i, half_widths[0] + 1, "Computing the PSF, plane by plane")
-        z = i * voxels[0]
+    for i in range(n_planes):
+        yield Step(i, n_planes, "Computing the PSF, plane by plane")
+        z = i * dz
         plane = grid.sample(emitted.profile(z), excited.profile(z) if excited else None)
-        if modality == "light sheet" and sheet_thickness:
-            plane = plane * np.exp(-0.5 * (FWHM_PER_SIGMA * z / sheet_thickness) ** 2)
-        planes.append(plane)
+        planes.append(plane * _sheet(microscope, z))
     psf = np.stack(planes[:0:-1] + planes)
     if size is None:
         psf = geometry.crop_to(psf, geometry.energy_half_widths(psf, _ENERGY))
     psf = psf if len(voxel_size) == 3 else psf[0]
     return (psf / psf.sum()).astype(np.float32)
+
+
+def psf_shape(
+    microscope: Microscope, voxel_size: Sequence[float], size: int | Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Return the size to which a PSF is computed, before it is cropped to its energy."""
+    voxels = _three_axes(voxel_size)
+    ndim = len(voxel_size)
+    if size is not None:
+        return odd_sizes(size, ndim)
+    lens = microscope.emission
+    depth = _AXIAL_REACH * lens.axial_fwhm if ndim == 3 else 0.0
+    if microscope.modality == "light sheet" and microscope.sheet_thickness:
+        # Two of its widths away, a light sheet is 1e-5 of its height.
+        depth = min(depth, 2 * microscope.sheet_thickness)
+    radius = max(_LATERAL_REACH * lens.lateral_fwhm, depth * lens.cone_slope)
+    reach = (depth, radius, radius)
+    shape = (2 * int(np.ceil(r / v)) + 1 for r, v in zip(reach, voxels, strict=True))
+    return tuple(shape)[-ndim:]
+
+
+def _sheet(microscope: Microscope, z: float) -> float:
+    if microscope.modality != "light sheet" or not microscope.sheet_thickness:
+        return 1.0
+    return float(np.exp(-0.5 * (FWHM_PER_SIGMA * z / microscope.sheet_thickness) ** 2))
 
 
 class _LateralGrid:
@@ -169,37 +169,8 @@ class _LateralGrid:
         return average
 
 
-def _check_voxel_size(voxel_size: Sequence[float]) -> tuple[float, float, float]:
-    sizes = np.asarray(voxel_size, dtype=float)
-    if sizes.shape not in ((2,), (3,)) or not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise ValueError(
-            "voxel_size must be two (y, x) or three (z, y, x) positive numbers, "
-            f"not {voxel_size!r}."
-        )
-    z, y, x = sizes if len(sizes) == 3 else (1.0, *sizes)
-    return float(z), float(y), float(x)
-
-
-def _check_modality(modality: str, pinhole: float, sheet_thickness: float | None) -> None:
-    if modality not in MODALITIES:
-        raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, not {modality!r}.")
-    if modality == "confocal" and not pinhole > 0:
-        raise ValueError(f"pinhole must be positive, not {pinhole!r}.")
-    if modality == "light sheet" and not (sheet_thickness and sheet_thickness > 0):
-        raise ValueError("A light sheet needs its sheet_thickness: a positive length.")
-
-
-def _half_widths(
-    lens: Lens,
-    voxels: tuple[float, float, float],
-    ndim: int,
-    size: int | Sequence[int] | None,
-    sheet_reach: float,
-) -> tuple[int, ...]:
-    if size is not None:
-        sizes = odd_sizes(size, ndim)
-        return tuple(n // 2 for n in (*(1,) * (3 - ndim), *sizes))
-    depth = min(_AXIAL_REACH * lens.axial_fwhm, sheet_reach) if ndim == 3 else 0.0
-    radius = max(_LATERAL_REACH * lens.lateral_fwhm, depth * lens.cone_slope)
-    reach = (depth, radius, radius)
-    return tuple(int(np.ceil(r / v)) for r, v in zip(reach, voxels, strict=True))
+def _three_axes(voxel_size: Sequence[float]) -> tuple[float, ...]:
+    """Return z, y, x; one plane has no extent along z."""
+    if len(voxel_size) not in (2, 3):
+        raise ValueError(f"voxel_size must be (y, x) or (z, y, x), not {voxel_size!r}.")
+    return (1.0, *per_axis(voxel_size, len(voxel_size), "voxel_size"))[-3:]
