@@ -19,8 +19,9 @@ _LEAST_SENSITIVITY = 1e-3
 class PoissonModel:
     """The forward model of Richardson-Lucy, without copies between its transforms.
 
-    Scenes are kept on the operator's torus (only a reflecting operator keeps them in the
-    picture's size), so that neither direction has to pad or crop.
+    With transforms, scenes are kept on the operator's torus (only a reflecting operator keeps
+    them in the picture's size), so that neither direction has to pad or crop. A fused engine
+    knows no torus: scenes have the operator's input shape.
 
     Parameters
     ----------
@@ -39,10 +40,13 @@ class PoissonModel:
     def __init__(self, operator: Convolution, background: float = 0.0) -> None:
         self.operator = operator
         self.background = background
+        self._fused = operator.engine_choice.engine
         self.inverse_sensitivity = self._inverse_sensitivity()
 
     def blur(self, scene: Tensor) -> Tensor:
         """Return the blurred scene on the torus; `in_picture` is the part that is seen."""
+        if self._fused is not None:
+            return self._fused.apply(scene)
         geometry = self.operator.geometry
         if geometry.padding:
             scene = pad(scene, geometry.before, geometry.after, geometry.padding)
@@ -51,6 +55,8 @@ class PoissonModel:
 
     def back_project(self, blurred: Tensor) -> Tensor:
         """Apply the adjoint to what `blur` returns, of which only the picture counts."""
+        if self._fused is not None:
+            return self._fused.apply_adjoint(blurred)
         geometry = self.operator.geometry
         for axis, n in enumerate(geometry.window):
             blurred.narrow(axis, n, blurred.shape[axis] - n).zero_()
@@ -122,7 +128,8 @@ class PoissonModel:
 
     def _inverse_sensitivity(self) -> Tensor:
         operator = self.operator
-        ones = torch.ones(operator.torus_shape, dtype=operator.dtype, device=operator.device)
+        shape = operator.torus_shape if self._fused is None else operator.geometry.window
+        ones = torch.ones(shape, dtype=operator.dtype, device=operator.device)
         sensitivity = self.back_project(ones)
         if not operator.geometry.padding:
             seen = torch.zeros_like(sensitivity)
