@@ -205,7 +205,9 @@ class KernelBank:
         )
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, layer: str | None = None) -> KernelBank:
+    def from_checkpoint(
+        cls, path: str | Path, layer: str | None = None, *, channels: str | int = "all"
+    ) -> KernelBank:
         """Take the kernels of a network's convolution layer.
 
         See Also
@@ -214,7 +216,7 @@ class KernelBank:
         """
         from napari_convfact.kernels.checkpoints import bank_from_checkpoint
 
-        return bank_from_checkpoint(path, layer)
+        return bank_from_checkpoint(path, layer, channels=channels)
 
 
 def _archive_path(path: str | Path) -> Path:
