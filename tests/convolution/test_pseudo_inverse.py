@@ -196,6 +196,16 @@ def test_cosine_preconditioner_keeps_the_minimizer_and_saves_iterations():
     assert found["cosine"].iterations < found["embedding"].iterations < found["none"].iterations
 
 
+def test_missing_samples_may_be_nan():
+    rng = np.random.default_rng(9)
+    mask = rng.random((8, 9)) > 0.2
+    op = operator(SHARPEN, (8, 9), mask=mask)
+    y = op.forward(rng.standard_normal((8, 9)))
+    with_holes = np.where(mask, y, np.nan)
+    np.testing.assert_array_equal(op.pinv(with_holes), op.pinv(y))
+    np.testing.assert_array_equal(op.adjoint(with_holes), op.adjoint(y))
+
+
 def test_priors_are_the_sums_of_squared_differences():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((5, 6))

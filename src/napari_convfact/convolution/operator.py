@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_convfact.convolution.boundary import crop, pad, pad_adjoint
-from napari_convfact.convolution.circulant import apply_transfer, transfer_function
-from napari_convfact.convolution.engines import EngineChoice, choose_engine
+from napari_convfact.convolution.circulant import transfer_function
+from napari_convfact.convolution.dense import dense_matrix
+from napari_convfact.convolution.engines import EngineChoice, FusedEngine, choose_engine
+from napari_convfact.convolution.fourier import FourierEngine
 from napari_convfact.convolution.geometry import plan_geometry
-from napari_convfact.foundation import fft
+from napari_convfact.convolution.sampling import dilate, every, subsample_adjoint
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import run
 from napari_convfact.foundation.validate import check_image, check_kernel
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "fft", "fused")
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_LARGEST_DENSE = 2**28
 _REMEMBERED = 4
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class Convolution:
             dilation=dilation,
             origin=origin,
         )
-        self.kernel = _dilate(values, self.geometry.kernel, self.geometry.dilation)
+        self.kernel = dilate(values, self.geometry.kernel, self.geometry.dilation)
         channels_out, channels_in = values.shape[:2] if self.mixes else ((), ())
         self.input_shape = _with_channels(channels_in, self.geometry.input)
         self.output_shape = _with_channels(channels_out, self.geometry.output)
@@ -225,22 +225,20 @@ class Convolution:
         ValueError
             If the shape does not fit or a value is not finite.
         """
-        return self.to_numpy(self.apply_adjoint(self.to_tensor(y, self.output_shape, "data")))
+        return self.to_numpy(self.apply_adjoint(self.data_to_tensor(y)))
 
     def apply(self, x: Tensor) -> Tensor:
         """`forward` of a tensor on the operator's device; the result may be a view."""
-        fused = None if x.requires_grad else self.engine_choice.engine
-        y = self._transform(x) if fused is None else fused.apply(x)
-        y = y[_every(self.geometry.stride)]
+        y = self._product(differentiable=x.requires_grad).apply(x)
+        y = y[every(self.geometry.stride)]
         return y if self.mask is None else y * self.mask
 
     def apply_adjoint(self, y: Tensor) -> Tensor:
         """`adjoint` of a tensor on the operator's device; the result may be a view."""
         if self.mask is not None:
             y = y * self.mask
-        y = _subsample_adjoint(y, self.geometry.stride, self.geometry.window)
-        fused = None if y.requires_grad else self.engine_choice.engine
-        return self._transform_adjoint(y) if fused is None else fused.apply_adjoint(y)
+        y = subsample_adjoint(y, self.geometry.stride, self.geometry.window)
+        return self._product(differentiable=y.requires_grad).apply_adjoint(y)
 
     def dense(self) -> np.ndarray:
         """Return the operator's matrix.
@@ -255,20 +253,7 @@ class Convolution:
         ValueError
             If the matrix would have more than 2**28 entries.
         """
-        outputs, inputs = int(np.prod(self.output_shape)), int(np.prod(self.input_shape))
-        if outputs * inputs > _LARGEST_DENSE:
-            raise ValueError(
-                f"The matrix would have {outputs} x {inputs} entries: use a smaller shape."
-            )
-        matrix = np.empty((outputs, inputs), np.dtype(str(self.dtype).removeprefix("torch.")))
-        block = max(1, 2**22 // max(outputs, inputs))
-        for first in range(0, inputs, block):
-            columns = torch.arange(first, min(first + block, inputs), device=self.device)
-            units = torch.zeros(len(columns), inputs, dtype=self.dtype, device=self.device)
-            units.scatter_(1, columns[:, None], 1)
-            images = self.apply(units.reshape(-1, *self.input_shape))
-            matrix[:, first : first + block] = self.to_numpy(images).reshape(-1, outputs).T
-        return matrix
+        return dense_matrix(self)
 
     def condition(self) -> float:
         """Return the ratio of the largest to the smallest singular value; see `condition_number`.
@@ -384,33 +369,26 @@ class Convolution:
             )
         return torch.as_tensor(data).to(self.device)
 
+    def data_to_tensor(self, y: Any) -> Tensor:
+        """Check data of `output_shape` and move them; where the mask hides them they may be NaN."""
+        values = np.asarray(y)
+        shape = self.geometry.output
+        if self.mask is not None and values.shape[values.ndim - len(shape) :] == shape:
+            values = np.where(self.mask.cpu().numpy() > 0, values, 0)
+        return self.to_tensor(values, self.output_shape, "data")
+
     @staticmethod
     def to_numpy(x: Tensor) -> np.ndarray:
         """Return a tensor as a contiguous array."""
         return np.ascontiguousarray(x.cpu().numpy())
 
+    def _product(self, *, differentiable: bool) -> FourierEngine | FusedEngine:
+        fused = None if differentiable else self.engine_choice.engine
+        return self._fourier if fused is None else fused
+
     @cached_property
-    def _zero(self) -> tuple[int, ...]:
-        return (0,) * self.ndim
-
-    def _transform(self, x: Tensor) -> Tensor:
-        if self.geometry.padding:
-            x = pad(x, self.geometry.before, self.geometry.after, self.geometry.padding)
-        spectrum = apply_transfer(fft.rfftn(x, self.torus_shape), self.transfer, self.ndim)
-        y = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
-        return crop(y, self._zero, self.geometry.window)
-
-    def _transform_adjoint(self, y: Tensor) -> Tensor:
-        spectrum = fft.rfftn(y, self.torus_shape)
-        spectrum = apply_transfer(spectrum, self.transfer, self.ndim, adjoint=True)
-        x = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
-        before, after = self.geometry.before, self.geometry.after
-        if not self.geometry.padding:
-            return crop(x, self._zero, self.geometry.input)
-        padded = tuple(
-            low + n + high for low, n, high in zip(before, self.geometry.input, after, strict=True)
-        )
-        return pad_adjoint(crop(x, self._zero, padded), before, after, self.geometry.padding)
+    def _fourier(self) -> FourierEngine:
+        return FourierEngine(self.transfer, self.geometry)
 
     def _data_shape(self) -> tuple[int, ...]:
         return self.geometry.window if self.boundary == "extended" else self.geometry.input
@@ -435,24 +413,3 @@ def _torch_dtype(dtype: str | None) -> torch.dtype:
 
 def _with_channels(channels: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape if channels == () else (int(channels), *shape)
-
-
-def _dilate(kernel: np.ndarray, shape: tuple[int, ...], dilation: tuple[int, ...]) -> np.ndarray:
-    """Spread the kernel's samples over the dilated `shape`."""
-    dilated = np.zeros((*kernel.shape[: -len(shape)], *shape), kernel.dtype)
-    dilated[_every(dilation)] = kernel
-    return dilated
-
-
-def _every(steps: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return the index of every step-th sample along the last axes."""
-    return (..., *(slice(None, None, step) for step in steps))
-
-
-def _subsample_adjoint(y: Tensor, stride: tuple[int, ...], window: tuple[int, ...]) -> Tensor:
-    """Put the samples back where the stride took them from, among zeros."""
-    if all(step == 1 for step in stride):
-        return y
-    spread = y.new_zeros((*y.shape[: -len(window)], *window))
-    spread[_every(stride)] = y
-    return spread

@@ -119,7 +119,7 @@ def solve(
     ValueError
         If an argument is not legal, before any work starts.
     """
-    data = operator.to_tensor(y, operator.output_shape, "data")
+    data = operator.data_to_tensor(y)
     _check(rcond, strength, prior, preconditioner)
     chosen = _choose_method(operator, method, rcond, strength)
     if chosen == "iterative":
