@@ -132,10 +132,11 @@ def test_real_beads():
 
 
 def test_the_report_speaks_and_is_json_ready():
-    _, report = psf_from_beads(bead_image(), voxel_size=0.1)
+    _, report = psf_from_beads(bead_image(), voxel_size=0.1, unit="um")
     text = str(report)
     assert "4 beads were averaged" in text
-    assert "Width at half maximum" in text
+    widths = " x ".join(f"{0.1 * w:.3g}" for w in report.fwhm)
+    assert f"voxels, that is {widths} um." in text
     assert "times the noise" in text
     assert json.loads(json.dumps(asdict(report)))["n_beads"] == 4
 
