@@ -73,7 +73,7 @@ def test_it_equals_psf_generator():
     np.testing.assert_allclose(psf, peer / peer.sum(), atol=1e-5 * psf.max())
 
 
-@pytest.mark.parametrize("modality", ["widefield", "confocal", "light sheet"])
+@pytest.mark.parametrize("modality", ["widefield", "confocal", "light-sheet"])
 @pytest.mark.parametrize("voxel", [(0.2, 0.1, 0.1), (0.125, 0.022, 0.022), (0.5, 0.13, 0.2)])
 def test_it_is_centred_symmetric_and_of_unit_sum(modality, voxel):
     psf = theoretical_psf(voxel, na=1.0, wavelength=0.52, modality=modality, sheet_thickness=1.0)
@@ -102,7 +102,7 @@ def test_the_light_sheet_multiplies_by_its_profile():
     options = {"na": 0.8, "wavelength": 0.52, "size": (11, 21, 21)}
     voxel = (0.5, 0.2, 0.2)
     wide = theoretical_psf(voxel, **options)
-    sheet = theoretical_psf(voxel, modality="light sheet", sheet_thickness=3.0, **options)
+    sheet = theoretical_psf(voxel, modality="light-sheet", sheet_thickness=3.0, **options)
     z = 0.5 * (np.arange(11) - 5)
     expected = wide * 0.5 ** ((z / 1.5) ** 2)[:, np.newaxis, np.newaxis]
     np.testing.assert_allclose(sheet, expected / expected.sum(), atol=1e-6)
@@ -153,7 +153,7 @@ def test_the_job_steps_by_planes():
         ((0.1, 0.0), {"na": 1.0}, "voxel_size must be positive"),
         ((0.1, 0.1), {"na": 1.0, "size": 10}, "odd"),
         ((0.1, 0.1), {"na": 1.0, "modality": "telescope"}, "modality must be"),
-        ((0.1, 0.1), {"na": 1.0, "modality": "light sheet"}, "sheet_thickness"),
+        ((0.1, 0.1), {"na": 1.0, "modality": "light-sheet"}, "sheet_thickness"),
         ((0.1, 0.1), {"na": 1.0, "modality": "confocal", "pinhole": 0}, "pinhole"),
     ],
 )

@@ -97,7 +97,7 @@ def test_gabor_is_even_or_odd_about_its_middle():
 
 def test_beads_by_points_are_those_of_the_function():
     beads = load_sample("confocal_beads")
-    result = make(beads, kind="PSF from beads", points="24 82 75; 24 73 29")
+    result = make(beads, kind="beads", points="24 82 75; 24 73 29")
     expected, _ = psf_from_beads(beads.data, [[24, 82, 75], [24, 73, 29]])
     np.testing.assert_array_equal(result.data, expected)
     assert "2 beads were averaged" in result.summary["message"]
@@ -106,7 +106,7 @@ def test_beads_by_points_are_those_of_the_function():
 def test_a_region_is_cut_out_and_prepared():
     data = np.zeros((20, 30))
     data[4:9, 10:15] = shapes.gaussian(1.0, size=5)
-    result = make(SpatialImage(data, "scene"), kind="region of the image", region="2:11, 7:17")
+    result = make(SpatialImage(data, "scene"), kind="region", region="2:11, 7:17")
     np.testing.assert_allclose(result.data, shapes.gaussian(1.0, size=5), atol=1e-6)
 
 
@@ -124,17 +124,17 @@ def test_points_and_regions_survive_being_text():
 @pytest.mark.parametrize(
     ("image", "parameters", "words"),
     [
-        (None, {"kind": "PSF from beads"}, "Choose the image"),
-        (None, {"kind": "region of the image"}, "Choose the image"),
-        (None, {"kind": "theoretical PSF"}, "voxel size is not known"),
+        (None, {"kind": "beads"}, "Choose the image"),
+        (None, {"kind": "region"}, "Choose the image"),
+        (None, {"kind": "theoretical-psf"}, "voxel size is not known"),
         (STACK, {"na": 1.4}, "refractive index"),
         (STACK, {"kind": "gaussian", "size": 4}, "odd"),
-        (STACK, {"kind": "PSF from beads", "points": "a b"}, "must be numbers"),
-        (STACK, {"kind": "PSF from beads", "points": "1 2; 1 2 3"}, "same number"),
-        (STACK, {"kind": "region of the image", "region": "1:2"}, "3 axes"),
+        (STACK, {"kind": "beads", "points": "a b"}, "must be numbers"),
+        (STACK, {"kind": "beads", "points": "1 2; 1 2 3"}, "same number"),
+        (STACK, {"kind": "region", "region": "1:2"}, "3 axes"),
         (
             SpatialImage(np.zeros((8, 8, 3), np.uint8), "photo", rgb=True),
-            {"kind": "PSF from beads"},
+            {"kind": "beads"},
             "colour",
         ),
     ],

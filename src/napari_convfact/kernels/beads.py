@@ -51,6 +51,8 @@ class BeadReport:
         Mean level that was subtracted from the image.
     shape : tuple of int
         Size of the PSF.
+    unit : str
+        Unit of `fwhm_physical`; may be empty.
     notes : tuple of str
         Further remarks, in sentences.
     """
@@ -63,6 +65,7 @@ class BeadReport:
     signal_to_noise: float
     background: float
     shape: tuple[int, ...]
+    unit: str = ""
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -70,11 +73,15 @@ class BeadReport:
         left_out = [f"{number} {reason}" for reason, number in self.rejected.items() if number]
         sentences = [
             f"{beads} averaged" + (f" ({', '.join(left_out)}: left out)." if left_out else "."),
-            f"Width at half maximum: {_numbers(self.fwhm)} voxels"
-            + (f", that is {_numbers(self.fwhm_physical)}." if self.fwhm_physical else "."),
+            f"Width at half maximum: {_numbers(self.fwhm)} voxels{self._physical()}.",
             f"The peak is {self.signal_to_noise:.0f} times the noise: {self._quality()}.",
         ]
         return " ".join((*sentences, *self.notes))
+
+    def _physical(self) -> str:
+        if self.fwhm_physical is None:
+            return ""
+        return f", that is {_numbers(self.fwhm_physical)} {self.unit}".rstrip()
 
     def _quality(self) -> str:
         if self.signal_to_noise >= 100:
@@ -90,6 +97,7 @@ def psf_from_beads(
     *,
     size: int | Sequence[int] | None = None,
     voxel_size: float | Sequence[float] | None = None,
+    unit: str = "",
 ) -> tuple[np.ndarray, BeadReport]:
     """Measure a PSF by averaging beads.
 
@@ -109,6 +117,8 @@ def psf_from_beads(
         or down to three where that makes more beads usable.
     voxel_size : float or sequence of float, optional
         Only for the report: widths are then given in its unit too.
+    unit : str
+        The unit of the voxel size, for the report.
 
     Returns
     -------
@@ -124,7 +134,7 @@ def psf_from_beads(
         If the image is not 2-D or 3-D or not finite, an option is not legal, or there is
         no bead to be used.
     """
-    return run(psf_from_beads_job(image, points, size=size, voxel_size=voxel_size))
+    return run(psf_from_beads_job(image, points, size=size, voxel_size=voxel_size, unit=unit))
 
 
 def psf_from_beads_job(
@@ -133,6 +143,7 @@ def psf_from_beads_job(
     *,
     size: int | Sequence[int] | None = None,
     voxel_size: float | Sequence[float] | None = None,
+    unit: str = "",
 ) -> Job[tuple[np.ndarray, BeadReport]]:
     """Measure a PSF as `psf_from_beads` does, step by step."""
     total = 3 + _ALIGNMENTS
@@ -191,6 +202,7 @@ def psf_from_beads_job(
         signal_to_noise=peak.amplitude / max(noise, 1e-9 * peak.amplitude),
         background=float(background.mean()),
         shape=psf.shape,
+        unit=unit,
         notes=checked.notes,
     )
     return (psf / psf.sum()).astype(np.float32), report

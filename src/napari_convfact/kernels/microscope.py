@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-Modality = Literal["widefield", "confocal", "light sheet"]
-MODALITIES: tuple[Modality, ...] = ("widefield", "confocal", "light sheet")
+Modality = Literal["widefield", "confocal", "light-sheet"]
+MODALITIES: tuple[Modality, ...] = ("widefield", "confocal", "light-sheet")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Microscope:
         Of the emitted light, in vacuum.
     refractive_index : float
         Of the immersion medium and the sample.
-    modality : {"widefield", "confocal", "light sheet"}
+    modality : {"widefield", "confocal", "light-sheet"}
         A confocal microscope multiplies the focus of the excitation by the emission's,
         blurred by the pinhole; a light sheet multiplies the emission's by its Gaussian profile.
     excitation_wavelength : float or None
@@ -106,7 +106,7 @@ class Microscope:
             )
         if self.modality == "confocal" and not self.pinhole > 0:
             raise ValueError(f"pinhole must be positive, not {self.pinhole!r}.")
-        if self.modality == "light sheet" and not (self.sheet_thickness or 0) > 0:
+        if self.modality == "light-sheet" and not (self.sheet_thickness or 0) > 0:
             raise ValueError("A light sheet needs its sheet_thickness: a positive length.")
 
     @property

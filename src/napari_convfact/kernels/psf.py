@@ -108,7 +108,7 @@ def psf_shape(
         return odd_sizes(size, ndim)
     lens = microscope.emission
     depth = _AXIAL_REACH * lens.axial_fwhm if ndim == 3 else 0.0
-    if microscope.modality == "light sheet" and microscope.sheet_thickness:
+    if microscope.modality == "light-sheet" and microscope.sheet_thickness:
         # Two of its widths away, a light sheet is 1e-5 of its height.
         depth = min(depth, 2 * microscope.sheet_thickness)
     radius = max(_LATERAL_REACH * lens.lateral_fwhm, depth * lens.cone_slope)
@@ -118,7 +118,7 @@ def psf_shape(
 
 
 def _sheet(microscope: Microscope, z: float) -> float:
-    if microscope.modality != "light sheet" or not microscope.sheet_thickness:
+    if microscope.modality != "light-sheet" or not microscope.sheet_thickness:
         return 1.0
     return float(np.exp(-0.5 * (FWHM_PER_SIGMA * z / microscope.sheet_thickness) ** 2))
 

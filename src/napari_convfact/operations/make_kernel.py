@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,13 @@ def job(inputs: Mapping[str, SpatialImage], parameters: MakeKernel) -> Job[list[
     _check(image, parameters)
     if parameters.kind in OPTICAL:
         return (yield from _theoretical(image, parameters))
-    if parameters.kind == "PSF from beads":
+    if parameters.kind == "beads":
         return (yield from _from_beads(_needed(image), parameters))
-    yield Step(0, 1, f"Making the kernel: {parameters.kind}")
-    if parameters.kind == "region of the image":
+    yield Step(0, 1, "Making the kernel")
+    if parameters.kind == "region":
         return [_from_region(_needed(image), parameters)]
     kernel = _by_formula(image, parameters)
-    return [_result(kernel, parameters.kind.capitalize(), image, _describe(kernel))]
+    return [_result(kernel, _words(parameters.kind), image, _describe(kernel))]
 
 
 def _theoretical(image: SpatialImage | None, parameters: MakeKernel) -> Job[list[Result]]:
@@ -45,7 +44,7 @@ def _theoretical(image: SpatialImage | None, parameters: MakeKernel) -> Job[list
 
     voxels = _voxels(image, parameters)
     psf = yield from theoretical_psf_job(_microscope(parameters), voxels, size=_size(parameters))
-    name = f"{parameters.modality.capitalize()} PSF"
+    name = f"{_words(parameters.modality)} PSF"
     labels = ("z", "y", "x")[-len(voxels) :]
     return [
         Result(
@@ -80,12 +79,11 @@ def _from_beads(image: SpatialImage, parameters: MakeKernel) -> Job[list[Result]
         image.data,
         parse_points(parameters.points),
         size=_size(parameters),
-        voxel_size=image.scale,
+        voxel_size=image.scale if image.calibrated else None,
+        unit=image.units[-1],
     )
-    unit = f"Voxels are counted in {image.units[-1]}." if image.calibrated else ""
-    message = f"{report} {unit}".strip()
-    result = _result(psf, f"PSF from {image.name}", image, message, asdict(report))
-    return [result]
+    findings = {"fwhm": [round(w, 3) for w in report.fwhm], "positions": report.positions}
+    return [_result(psf, f"PSF from {image.name}", image, str(report), **findings)]
 
 
 def _from_region(image: SpatialImage, parameters: MakeKernel) -> Result:
@@ -93,7 +91,7 @@ def _from_region(image: SpatialImage, parameters: MakeKernel) -> Result:
 
     corners = parse_region(parameters.region, image.data.shape)
     kernel, report = kernel_from_rectangle(image.data, corners)
-    return _result(kernel, f"Kernel from {image.name}", image, str(report), asdict(report))
+    return _result(kernel, f"Kernel from {image.name}", image, str(report))
 
 
 def _by_formula(image: SpatialImage | None, parameters: MakeKernel) -> np.ndarray:
@@ -104,7 +102,7 @@ def _by_formula(image: SpatialImage | None, parameters: MakeKernel) -> np.ndarra
     match p.kind:
         case "gaussian":
             return shapes.gaussian(p.sigma, ndim=ndim, size=size)
-        case "laplacian of gaussian":
+        case "laplacian-of-gaussian":
             return shapes.laplacian_of_gaussian(p.sigma, ndim=ndim, size=size)
         case "disk":
             return shapes.disk(p.radius, ndim=ndim, size=size)
@@ -138,7 +136,7 @@ def _result(
     name: str,
     image: SpatialImage | None,
     message: str,
-    report: Mapping[str, Any] | None = None,
+    **findings: Any,
 ) -> Result:
     ndim = kernel.ndim
     return Result(
@@ -148,7 +146,7 @@ def _result(
         leading_axes=image.axis_labels[-ndim:] if image else ("z", "y", "x")[-ndim:],
         scale=image.scale[-ndim:] if image else (1.0,) * ndim,
         units=image.units[-ndim:] if image else ("pixel",) * ndim,
-        summary={"message": message, **({"report": dict(report)} if report else {})},
+        summary={"message": message, **findings},
         display={"colormap": "viridis"},
     )
 
@@ -157,13 +155,17 @@ def _describe(kernel: np.ndarray) -> str:
     return f"{' x '.join(map(str, kernel.shape))} voxels, sum {kernel.sum():.4g}."
 
 
+def _words(choice: str) -> str:
+    return choice.replace("-", " ").capitalize()
+
+
 def _check(image: SpatialImage | None, parameters: MakeKernel) -> None:
     """Raise ValueError if the kernel cannot be made from what is given."""
     if image is not None and image.rgb:
         raise ValueError(f"{image.name} is a colour image: choose a single-channel layer.")
     if parameters.kind in FROM_IMAGE:
         source = _needed(image)
-        if parameters.kind == "region of the image":
+        if parameters.kind == "region":
             parse_region(parameters.region, source.data.shape)
         else:
             parse_points(parameters.points)

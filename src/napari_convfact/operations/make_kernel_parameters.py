@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
 
-OPTICAL = ("theoretical PSF",)
-FROM_IMAGE = ("PSF from beads", "region of the image")
+OPTICAL = ("theoretical-psf",)
+FROM_IMAGE = ("beads", "region")
 FLAT = ("motion", "gabor", "wavelet")
-_BY_SIGMA = ("gaussian", "laplacian of gaussian")
+_BY_SIGMA = ("gaussian", "laplacian-of-gaussian")
 _WITH_ANGLE = ("motion", "gabor")
 
 
@@ -20,22 +20,22 @@ class MakeKernel(Parameters):
 
     kind: Annotated[
         Literal[
-            "theoretical PSF",
-            "PSF from beads",
-            "region of the image",
+            "theoretical-psf",
+            "beads",
+            "region",
             "gaussian",
             "disk",
             "motion",
             "box",
             "delta",
-            "laplacian of gaussian",
+            "laplacian-of-gaussian",
             "gabor",
             "wavelet",
         ],
         Field("Kernel", "What to make: by optics, from the image, or by formula."),
-    ] = "theoretical PSF"
+    ] = "theoretical-psf"
     modality: Annotated[
-        Literal["widefield", "confocal", "light sheet"],
+        Literal["widefield", "confocal", "light-sheet"],
         Field("Microscope", "How the light is excited and detected.", when={"kind": OPTICAL}),
     ] = "widefield"
     na: Annotated[
@@ -105,7 +105,7 @@ class MakeKernel(Parameters):
             maximum=1000,
             step=0.1,
             unit="um",
-            when={"kind": OPTICAL, "modality": ("light sheet",)},
+            when={"kind": OPTICAL, "modality": ("light-sheet",)},
         ),
     ] = 2.0
     pixel_size: Annotated[
@@ -137,7 +137,7 @@ class MakeKernel(Parameters):
         Field(
             "Beads",
             "Positions in voxels, as '24 82 75; 24 73 29'. Empty: they are found.",
-            when={"kind": ("PSF from beads",)},
+            when={"kind": ("beads",)},
         ),
     ] = ""
     region: Annotated[
@@ -146,7 +146,7 @@ class MakeKernel(Parameters):
             "Region",
             "First and last voxel along each axis, as '3:20, 40:72, 18:50'. ':' is the whole "
             "axis, empty the whole image.",
-            when={"kind": ("region of the image",)},
+            when={"kind": ("region",)},
         ),
     ] = ""
     sigma: Annotated[
@@ -249,7 +249,7 @@ class MakeKernel(Parameters):
             when={
                 "kind": (
                     *OPTICAL,
-                    "PSF from beads",
+                    "beads",
                     *_BY_SIGMA,
                     "disk",
                     "box",
