@@ -66,7 +66,7 @@ def pseudo_inverse_gain(transfer: Tensor, rcond: float) -> Tensor:
         Complex, of the shape of `transfer`. No gain exceeds ``1 / (rcond * max|H|)``.
     """
     magnitude = transfer.abs()
-    kept = magnitude > rcond * magnitude.max()
+    kept = magnitude >= rcond * magnitude.max()
     return torch.where(kept, transfer, 1).reciprocal_().mul_(kept)
 
 

@@ -53,7 +53,7 @@ class Settings:
             _check_choice("strength", self.strength, ("auto", "discrepancy", "a positive number"))
         else:
             _check_number("strength", self.strength, above=0)
-        if self.rcond is not None and not _LEAST_RCOND <= self.rcond < 1:
+        if self.rcond is not None and not _LEAST_RCOND <= self.rcond <= 1:
             raise ValueError(
                 f"rcond must be None or from {_LEAST_RCOND:g} to 1, not {self.rcond!r}: it is a "
                 "threshold relative to the PSF's largest gain."

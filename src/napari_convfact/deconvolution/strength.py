@@ -182,7 +182,6 @@ def taper(image: np.ndarray) -> np.ndarray:
 
 def minimize_cross_validation(model: CosineModel) -> float:
     """Return the strength with the least (weighted) cross-validation score."""
-
     low, high = _WEAKEST, _STRONGEST
     for _ in range(2):
         exponents = np.linspace(low, high, 81)

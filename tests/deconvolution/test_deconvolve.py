@@ -1,0 +1,280 @@
+"""What `deconvolve` promises for every method: axes, types, messages, cancelling."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+
+from napari_convfact.deconvolution.deconvolve import deconvolve, deconvolve_job
+from napari_convfact.deconvolution.settings import Settings
+from napari_convfact.foundation.job import run
+
+RNG = np.random.default_rng(0)
+PSF = np.outer([1.0, 2.0, 1.0], [1.0, 3.0, 2.0]) / 24
+
+LINEAR = {
+    "tikhonov extended": {"strength": 0.01},
+    "tikhonov reflect": {"strength": 0.01, "boundary": "reflect"},
+    "tikhonov identity": {"strength": 0.01, "prior": "identity", "boundary": "zero"},
+    "wiener extended": {"method": "wiener", "strength": 0.02},
+    "wiener periodic": {"method": "wiener", "strength": 0.02, "boundary": "periodic"},
+    "pseudo-inverse": {"method": "pseudo-inverse", "rcond": 0.1},
+}
+EVERY = {
+    **LINEAR,
+    "automatic": {},
+    "automatic wiener": {"method": "wiener"},
+    "automatic pseudo-inverse": {"method": "pseudo-inverse"},
+    "discrepancy": {"strength": "discrepancy", "boundary": "reflect"},
+    "richardson-lucy": {"method": "richardson-lucy", "iterations": 4},
+}
+
+
+def parametrize(cases):
+    return pytest.mark.parametrize("options", cases.values(), ids=cases)
+
+
+@parametrize(EVERY)
+def test_shape_and_type_are_kept(options):
+    for shape in ((16, 17), (2, 3, 8, 9)):
+        image = RNG.integers(0, 200, shape).astype(np.uint16)
+        before = image.copy()
+        result = deconvolve(image, PSF, **options)
+        assert result.estimate.shape == shape
+        assert result.estimate.dtype == np.float32
+        assert result.estimate.flags.c_contiguous
+        assert np.isfinite(result.estimate).all()
+        np.testing.assert_array_equal(image, before)
+
+
+@parametrize(LINEAR)
+def test_linearity(options):
+    first, second = RNG.random((2, 14, 15))
+    options = {**options, "dtype": "float64", "tolerance": 1e-10, "iterations": 500}
+    estimate = deconvolve(2 * first - 3 * second, PSF, **options).estimate
+    parts = [deconvolve(image, PSF, **options).estimate for image in (first, second)]
+    np.testing.assert_allclose(estimate, 2 * parts[0] - 3 * parts[1], atol=1e-7)
+
+
+@parametrize(LINEAR)
+def test_precision(options):
+    image = RNG.random((20, 21))
+    single = deconvolve(image, PSF, **options)
+    double = deconvolve(image, PSF, dtype="float64", **options)
+    assert double.estimate.dtype == np.float64
+    np.testing.assert_allclose(single.estimate, double.estimate, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [EVERY["tikhonov extended"], EVERY["wiener periodic"]])
+def test_the_image_comes_in_any_dress(options):
+    image = RNG.integers(0, 200, (12, 13))
+    expected = deconvolve(image.astype(np.float32), PSF, **options).estimate
+    read_only = image.astype(np.float32)
+    read_only.flags.writeable = False
+    dresses = [
+        image.astype(np.uint8),
+        image.astype(">u2"),
+        image.astype(">f8"),
+        image.astype(np.float16),
+        image.tolist(),
+        np.asfortranarray(image),
+        np.repeat(image, 2, axis=1)[:, ::2],
+        image[::-1].copy()[::-1],
+        read_only,
+    ]
+    for dress in dresses:
+        np.testing.assert_array_equal(deconvolve(dress, PSF, **options).estimate, expected)
+
+
+@parametrize(LINEAR)
+def test_leading_axes_are_independent(options):
+    stack = RNG.random((2, 3, 12, 11))
+    together = deconvolve(stack, PSF, **options).estimate
+    for index in np.ndindex(2, 3):
+        alone = deconvolve(stack[index], PSF, **options).estimate
+        np.testing.assert_allclose(together[index], alone, atol=1e-5)
+
+
+def test_a_stack_shares_one_strength():
+    """Chosen from all items: between what each would have got."""
+    scene = np.cumsum(RNG.standard_normal((40, 40)), 0)
+    calm, noisy = (scene + level * RNG.standard_normal(scene.shape) for level in (0.05, 2))
+    shared = deconvolve(np.stack([calm, noisy]), PSF)
+    alone = [deconvolve(image, PSF).strength for image in (calm, noisy)]
+    assert alone[0] < shared.strength < alone[1]
+    fixed = deconvolve(np.stack([calm, noisy]), PSF, strength=shared.strength)
+    np.testing.assert_array_equal(shared.estimate, fixed.estimate)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@parametrize({name: EVERY[name] for name in ("tikhonov reflect", "automatic", "richardson-lucy")})
+def test_colour_is_a_leading_axis(axis, options):
+    planes = RNG.random((3, 12, 13))
+    expected = deconvolve(planes, PSF, **options).estimate
+    colour = np.moveaxis(planes, 0, axis)
+    estimate = deconvolve(colour, PSF, channel_axis=axis, **options).estimate
+    np.testing.assert_array_equal(estimate, np.moveaxis(expected, 0, axis))
+    assert estimate.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1), (3, 2)])
+@parametrize(EVERY)
+def test_tiny_images(shape, options):
+    """Axes of one sample, and a PSF larger than the image."""
+    estimate = deconvolve(5 + RNG.random(shape), np.ones((5, 4)), **options).estimate
+    assert estimate.shape == shape
+    assert np.isfinite(estimate).all()
+
+
+@parametrize({name: EVERY[name] for name in ("automatic", "discrepancy", "automatic wiener")})
+def test_the_choice_depends_on_neither_unit_nor_offset(options):
+    scene = np.cumsum(RNG.standard_normal((30, 30)), 0)
+    choice = deconvolve(scene, PSF, dtype="float64", **options).strength
+    rescaled = deconvolve(1000 * scene + 500, PSF, dtype="float64", **options).strength
+    assert rescaled == pytest.approx(choice, rel=1e-6)
+
+
+def test_the_psf_is_divided_by_its_sum():
+    image = RNG.random((10, 11))
+    np.testing.assert_array_equal(
+        deconvolve(image, 4 * PSF, strength=0.1).estimate,
+        deconvolve(image, PSF, strength=0.1).estimate,
+    )
+
+
+def test_the_background_is_removed():
+    image = RNG.random((10, 11))
+    with_background = deconvolve(image + 100, PSF, strength=0.1, background=100).estimate
+    np.testing.assert_allclose(
+        with_background, deconvolve(image, PSF, strength=0.1).estimate, atol=1e-4
+    )
+
+
+def test_missing_values_come_back():
+    image = RNG.random((2, 10, 11))
+    image[0, 3, 4] = np.nan
+    with pytest.raises(ValueError, match="1 values that are NaN"):
+        deconvolve(image, PSF)
+    for channel_axis in (None, 0):
+        result = deconvolve(image, PSF, missing="fill", channel_axis=channel_axis)
+        np.testing.assert_array_equal(np.isnan(result.estimate), np.isnan(image))
+        assert "were filled" in result.message
+
+
+def test_the_rule_is_told():
+    image = RNG.random((20, 20))
+    told = {
+        name: deconvolve(image, PSF, **EVERY[name]) for name in EVERY if name != "richardson-lucy"
+    }
+    assert told["tikhonov extended"].rule == "given"
+    assert told["tikhonov extended"].strength == 0.01
+    assert told["pseudo-inverse"].strength == 0.1
+    assert told["automatic"].rule == "generalized cross-validation"
+    assert told["automatic pseudo-inverse"].rule == "generalized cross-validation"
+    assert 0.01 <= told["automatic pseudo-inverse"].strength <= 1
+    assert told["discrepancy"].rule == "discrepancy"
+    assert told["tikhonov reflect"].iterations == 0
+    assert told["tikhonov extended"].iterations == len(told["tikhonov extended"].history) > 0
+    assert "reflection" in told["pseudo-inverse"].message
+    assert "CPU" in deconvolve(image, PSF, device="cpu").message
+
+
+def test_richardson_lucy_never_goes_below_zero():
+    scene = np.zeros((24, 24))
+    scene[12, 12] = 1000
+    result = deconvolve(
+        RNG.poisson(scene + 2), PSF, method="richardson-lucy", iterations=10, background=2
+    )
+    assert result.estimate.min() >= 0
+    assert result.strength is None
+    assert result.iterations == 10
+
+
+BAD_OPTIONS = [
+    ({"method": "inverse"}, "method must be tikhonov, .* not 'inverse'"),
+    ({"boundary": "mirror"}, "boundary must be extended, reflect, periodic or zero"),
+    ({"prior": "laplace"}, "prior must be gradient or identity"),
+    ({"strength": 0}, "strength must be a number above 0"),
+    ({"strength": -1.0}, "strength must be"),
+    ({"strength": np.nan}, "strength must be"),
+    ({"strength": True}, "strength must be"),
+    ({"strength": "gcv"}, "strength must be auto, discrepancy or a positive number"),
+    ({"rcond": 0}, "rcond must be"),
+    ({"rcond": 2.0}, "rcond must be"),
+    ({"iterations": 0}, "iterations must be 'auto' or a whole number"),
+    ({"iterations": 2.5}, "iterations must be"),
+    ({"tolerance": 0.0}, "tolerance must be"),
+    ({"background": np.inf}, "background must be a finite number"),
+    ({"missing": "ignore"}, "missing must be"),
+    ({"dtype": "float16"}, "dtype must be float32 or float64"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), BAD_OPTIONS, ids=[str(o) for o, _ in BAD_OPTIONS])
+def test_illegal_options_are_refused_at_once(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        deconvolve_job(np.ones((8, 8)), PSF, **options)
+
+
+BAD_ARRAYS = [
+    (np.ones(8), PSF, {}, "1 axes but 2 are needed"),
+    (np.ones((8, 8)), PSF, {"channel_axis": -1}, "2 axes but 3 are needed"),
+    (np.ones((8, 8, 3)), PSF, {"channel_axis": 3}, "channel_axis is 3"),
+    (np.ones((8, 8), complex), PSF, {}, "complex"),
+    (np.ones((0, 8)), PSF, {}, "empty"),
+    (np.array([["a"]]), PSF, {}, "numbers are needed"),
+    ([np.ones((8, 8)), np.ones((4, 4))], PSF, {}, "pyramid"),
+    (np.ones((8, 8)), np.zeros((3, 3)), {}, "zero everywhere"),
+    (np.ones((8, 8)), -PSF, {}, "positive sum"),
+    (np.ones((8, 8)), np.full((3, 3), np.nan), {}, "NaN"),
+    (np.ones((8, 8)), PSF, {"device": "tpu"}, "Unknown device"),
+]
+
+
+@pytest.mark.parametrize(("image", "psf", "options", "sentence"), BAD_ARRAYS)
+def test_bad_input_gets_a_sentence(image, psf, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        deconvolve(image, psf, **options)
+
+
+def test_negative_values_of_the_psf_are_told():
+    psf = PSF.copy()
+    psf[0, 0] = -0.01
+    assert "negative values of the PSF" in deconvolve(np.ones((8, 8)), psf).message
+
+
+@parametrize(EVERY)
+def test_steps_count_up_and_can_be_closed(options):
+    image = 50 * RNG.random((3, 32, 32))
+    job = deconvolve_job(image, PSF, **options)
+    first = next(job)
+    assert first.done == 0
+    next(job)
+    job.close()
+    with pytest.raises(StopIteration):
+        next(job)
+
+    steps = []
+    run(deconvolve_job(image, PSF, **options), steps.append)
+    done = [step.done for step in steps]
+    assert done == sorted(done)
+    assert all(step.done <= step.total for step in steps if step.total)
+
+
+def test_least_squares_shows_its_estimate():
+    steps = []
+    image = RNG.random((64, 64))
+    result = run(deconvolve_job(image, np.ones((7, 7)), strength=1e-3), steps.append)
+    previews = [step.preview for step in steps if step.preview is not None]
+    assert len(previews) == result.iterations > 1
+    np.testing.assert_array_equal(previews[-1], result.estimate)
+
+
+def test_the_signature_is_that_of_the_settings():
+    """`deconvolve` spells the options out for its readers; they are declared in `Settings`."""
+    parameters = list(inspect.signature(deconvolve).parameters.values())[2:]
+    fields = dataclasses.fields(Settings)
+    assert [(p.name, p.default) for p in parameters] == [(f.name, f.default) for f in fields]
