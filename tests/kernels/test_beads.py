@@ -56,7 +56,7 @@ def test_the_psf_is_the_true_one_centred():
     # The peak is a sum of 12000 photons: its noise is 0.9 %.
     np.testing.assert_allclose(psf, truth / truth.sum(), atol=0.04 * psf.max())
     peak = fit_gaussian(psf, [n // 2 for n in psf.shape], FWHM_PER_SIGMA * SIGMA)
-    np.testing.assert_allclose(peak.center, [n // 2 for n in psf.shape], atol=0.01)
+    np.testing.assert_allclose(peak.center, [n // 2 for n in psf.shape], atol=0.03)
 
 
 def test_an_asymmetric_psf_is_not_flipped():

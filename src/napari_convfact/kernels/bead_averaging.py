@@ -76,6 +76,23 @@ def align_beads(signal: np.ndarray, centers: np.ndarray, fwhm: Sequence[float]) 
     return centers - np.clip(moves, -limit, limit)
 
 
+def find_peak(average: np.ndarray, fwhm: Sequence[float]) -> np.ndarray:
+    """Return the maximum of a smoothed average, by a parabola through three samples per axis."""
+    smoothed = _smooth(average, fwhm)
+    top = np.array(np.unravel_index(smoothed.argmax(), smoothed.shape))
+    position = top.astype(float)
+    for axis, step in enumerate(np.eye(len(top), dtype=int)):
+        if 0 < top[axis] < smoothed.shape[axis] - 1:
+            low, middle, high = (smoothed[tuple(top + d * step)] for d in (-1, 0, 1))
+            position[axis] += 0.5 * (low - high) / (low - 2 * middle + high)
+    return position
+
+
+def _smooth(average: np.ndarray, fwhm: Sequence[float]) -> np.ndarray:
+    """Smooth by half a bead's width, as `bead_detection.find_spots` does."""
+    return np.asarray(ndi.gaussian_filter(average, [w / FWHM_PER_SIGMA / 2 for w in fwhm]))
+
+
 def keep_alike(
     signal: np.ndarray, beads: np.ndarray, half_widths: Sequence[int]
 ) -> tuple[np.ndarray, int]:
@@ -91,8 +108,7 @@ def keep_alike(
 
 def keep_significant(average: np.ndarray, fwhm: Sequence[float], noise: float) -> np.ndarray:
     """Keep the connected part around the middle that stands out of the noise."""
-    smoothed = ndi.gaussian_filter(average, [w / FWHM_PER_SIGMA / 2 for w in fwhm])
-    parts, _ = ndi.label(smoothed > 3 * noise)
+    parts, _ = ndi.label(_smooth(average, fwhm) > 3 * noise)
     middle = parts[tuple(n // 2 for n in average.shape)]
     kept: np.ndarray = np.where((parts == middle) & (average > 0), average, 0)
     return kept

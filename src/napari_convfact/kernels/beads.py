@@ -123,8 +123,8 @@ def psf_from_beads(
     Returns
     -------
     psf : numpy.ndarray
-        float32, non-negative, of sum 1 and odd size; the maximum of a
-        Gaussian fitted to its core is at index ``n // 2``.
+        float32, non-negative, of sum 1 and odd size; its peak (after smoothing by half a
+        width, so that noise does not move it) is at index ``n // 2``.
     report : BeadReport
         Number and positions of the beads, widths, quality.
 
@@ -186,10 +186,10 @@ def psf_from_beads_job(
     for iteration in range(_ALIGNMENTS):
         centers = averaging.align_beads(signal, centers, fwhm)
         yield Step(2 + iteration, total, f"Aligning {len(beads)} beads")
-    peak = fit_gaussian(averaging.average_beads(signal, centers, half), half, fwhm)
-    # The beads agree with each other; now their common centre comes to the middle.
-    centers += np.asarray(peak.center) - half
+    # The beads agree with each other; now the peak of their average comes to the middle.
+    centers += averaging.find_peak(averaging.average_beads(signal, centers, half), fwhm) - half
     average = averaging.average_beads(signal, centers, half)
+    peak = fit_gaussian(average, half, fwhm)
     yield Step(2 + _ALIGNMENTS, total, "Removing the noise floor")
     psf = averaging.keep_significant(average, fwhm, spots.noise / math.sqrt(len(beads)))
     report = BeadReport(
