@@ -17,8 +17,12 @@ _HOMES = {
     "deconvolve": "deconvolution.deconvolve",
     "prepare_kernel": "kernels.prepare",
     "psf_from_beads": "kernels.beads",
-    "run": "foundation.job",
+    "SpatialImage": "operations.operation",
     "Step": "foundation.job",
+    "read_image": "storage.formats",
+    "run": "foundation.job",
+    "run_operation": "operations.execute",
+    "write_image": "storage.formats",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

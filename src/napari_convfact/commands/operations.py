@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,18 @@ from typing import Any
 from napari_convfact.commands.flags import add_flags, parameters_from
 from napari_convfact.commands.progress import progress_bar
 from napari_convfact.foundation.job import run
-from napari_convfact.operations.operation import Operation, Result
+from napari_convfact.foundation.memory import check_memory
+from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.placement import placed
 from napari_convfact.operations.provenance import provenance
 from napari_convfact.operations.registry import OPERATIONS
-from napari_convfact.storage.formats import check_output, read_image, write_image
+from napari_convfact.storage.formats import (
+    ENDINGS,
+    check_output,
+    read_image,
+    write_image,
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -26,15 +33,16 @@ def add_commands(commands: Any) -> None:
         )
         for position, item in enumerate(operation.inputs):
             if position == 0 and not item.optional:
-                parser.add_argument(item.name, metavar=item.name.upper(), help=item.help)
+                text = f"{item.help} A folder runs on each image in it."
+                parser.add_argument(item.name, metavar=item.name.upper(), help=text)
             else:
+                required = not item.optional
                 parser.add_argument(
-                    f"--{item.name}",
-                    metavar="FILE",
-                    required=not item.optional,
-                    help=item.help,
+                    f"--{item.name}", metavar="FILE", required=required, help=item.help
                 )
-        parser.add_argument("-o", "--output", required=True, metavar="OUT", help="File to write.")
+        parser.add_argument(
+            "-o", "--output", required=True, metavar="OUT", help="File, or folder, to write."
+        )
         parser.add_argument(
             "--overwrite", action="store_true", help="Replace files that exist already."
         )
@@ -46,27 +54,33 @@ def _run(options: argparse.Namespace) -> None:
     operation: Operation = options.operation
     parameters = parameters_from(options, operation.parameters)
     paths = {
-        item.name: getattr(options, item.name)
+        item.name: Path(getattr(options, item.name))
         for item in operation.inputs
         if getattr(options, item.name) is not None
     }
-    run_on_files(operation, parameters, paths, options.output, overwrite=options.overwrite)
+    first = operation.inputs[0].name
+    if first in paths and paths[first].is_dir():
+        _run_on_folder(operation, parameters, paths, Path(options.output), options.overwrite)
+        return
+    output = check_output(options.output, overwrite=options.overwrite)
+    inputs = {name: read_image(path) for name, path in paths.items()}
+    run_on_images(operation, parameters, inputs, output, overwrite=options.overwrite)
 
 
-def run_on_files(
+def run_on_images(
     operation: Operation,
     parameters: Parameters,
-    paths: Mapping[str, str | Path],
-    output: str | Path,
+    inputs: Mapping[str, SpatialImage],
+    output: Path,
     *,
     overwrite: bool = False,
 ) -> None:
-    """Run an operation on files and write its results.
+    """Run an operation and write its results.
 
     The first result goes to `output`; further ones beside it, with their name added.
     """
-    output = check_output(output, overwrite=overwrite)
-    inputs = {name: read_image(path) for name, path in paths.items()}
+    if operation.plan is not None:
+        check_memory(operation.plan(inputs, parameters).memory)
     with progress_bar(operation.title) as on_step:
         results = run(operation.job(inputs, parameters), on_step)
     outputs = _output_paths(output, results)
@@ -77,6 +91,36 @@ def run_on_files(
         write_image(path, placed(result, inputs), provenance=record, overwrite=overwrite)
         print(path)
     _tell(results)
+
+
+def _run_on_folder(
+    operation: Operation,
+    parameters: Parameters,
+    paths: Mapping[str, Path],
+    output: Path,
+    overwrite: bool,
+) -> None:
+    """Run on each image of a folder; skip what is done and report failures at the end."""
+    first, *others = operation.inputs
+    fixed = {item.name: read_image(paths[item.name]) for item in others if item.name in paths}
+    output.mkdir(parents=True, exist_ok=True)
+    files = sorted(p for p in paths[first.name].iterdir() if p.suffix.lower() in ENDINGS)
+    if not files:
+        raise ValueError(f"The folder {paths[first.name]} holds no file that can be read.")
+    failures = []
+    for file in files:
+        target = output / file.name
+        if target.exists() and not overwrite:
+            print(f"{target} is there already: skipped")
+            continue
+        try:
+            inputs = {first.name: read_image(file), **fixed}
+            run_on_images(operation, parameters, inputs, target, overwrite=overwrite)
+        except (ValueError, RuntimeError, OSError) as error:
+            failures.append(file.name)
+            print(f"{file.name}: {' '.join(str(error).split())}", file=sys.stderr)
+    if failures:
+        raise ValueError(f"{len(failures)} of {len(files)} files failed: {', '.join(failures)}.")
 
 
 def _output_paths(output: Path, results: Sequence[Result]) -> list[Path]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_convfact.commands.operations import run_on_files
-from napari_convfact.operations.recipe import load_recipe
+from napari_convfact.commands.operations import run_on_images
+from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.recipe import Recipe, load_recipe
+from napari_convfact.storage.formats import check_output, read_image
 
 
 def add_command(commands: Any) -> None:
@@ -31,15 +34,42 @@ def add_command(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     recipe = load_recipe(options.recipe)
-    paths = recipe.paths | _given(options.input)
-    wanted = [item.name for item in recipe.operation.inputs if not item.optional]
-    for name in wanted:
-        if name not in paths:
+    output = check_output(options.output, overwrite=options.overwrite)
+    inputs = _inputs(recipe, _given(options.input))
+    run_on_images(recipe.operation, recipe.parameters, inputs, output, overwrite=options.overwrite)
+
+
+def _inputs(recipe: Recipe, given: dict[str, Path]) -> dict[str, SpatialImage]:
+    inputs = {}
+    for item in recipe.operation.inputs:
+        source = recipe.sources.get(item.name, {})
+        if item.name in given:
+            inputs[item.name] = read_image(given[item.name])
+        elif "path" in source:
+            inputs[item.name] = _as_recorded(read_image(source["path"]), source)
+        elif not item.optional:
             raise ValueError(
-                f"The recipe does not say which file its {name} is: pass --input {name}=FILE."
+                f"The recipe does not say which file its {item.name} is: "
+                f"pass --input {item.name}=FILE."
             )
-    run_on_files(
-        recipe.operation, recipe.parameters, paths, options.output, overwrite=options.overwrite
+    return inputs
+
+
+def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
+    """Return the image with the voxel size that it had when the recipe was written."""
+    shape = tuple(source["shape"])
+    if shape != tuple(image.data.shape):
+        raise ValueError(
+            f"{image.path} has the shape {tuple(image.data.shape)} and the recipe says {shape}: "
+            "pass the right file with --input."
+        )
+    return replace(
+        image,
+        name=source["name"],
+        scale=tuple(source["scale"]),
+        units=tuple(source["units"]),
+        rgb=len(source["scale"]) < len(shape),
+        axis_labels=image.axis_labels[: len(source["scale"])],
     )
 
 

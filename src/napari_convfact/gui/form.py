@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_convfact.gui.editors import Editor, KeywordEditor, make_editor
@@ -34,6 +34,7 @@ class ParameterForm(QWidget):
         self._parameters = parameters
         self._fields = {field.name: field for field in fields_of(parameters)}
         self._editors = {name: make_editor(field) for name, field in self._fields.items()}
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._rows = self._fill(advanced=False)
@@ -70,6 +71,10 @@ class ParameterForm(QWidget):
             editor = self._editors.get(name)
             if isinstance(editor, KeywordEditor) and isinstance(value, (int, float)):
                 editor.show_number(value)
+
+    def insert_row(self, row: int, label: str, widget: QWidget) -> None:
+        """Put a further widget among the essentials."""
+        self._rows.insertRow(row, label, widget)
 
     def editor(self, name: str) -> Editor:
         """Return the editor of a parameter."""

@@ -85,6 +85,12 @@ def placement(layer: Layer, ndim: int, leading_axes: tuple[str, ...] = ()) -> di
     }
 
 
+def linear_matrix(layer: Layer) -> np.ndarray:
+    """Return the matrix by which a layer's index moves in the world, without its affine."""
+    shear = _shear_matrix(layer.shear, layer.ndim)
+    return layer.rotate @ shear @ np.diag(layer.scale)
+
+
 def _own_placement(result: Result) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if result.scale:

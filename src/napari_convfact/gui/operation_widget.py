@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
-    QFormLayout,
+    QCheckBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +27,9 @@ from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layer_choice import LayerChoice
 from napari_convfact.gui.layers import add_result, spatial_image
 from napari_convfact.gui.preferences import memory_limit, preferred_device
+from napari_convfact.gui.preview import Preview, PreviewRequest
+from napari_convfact.gui.recipe_menu import RecipeMenu
+from napari_convfact.gui.remembered import remember, remembered
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _log = logging.getLogger(__name__)
+_REMEMBER_AFTER_MS = 500
 
 
 class OperationWidget(QWidget):
@@ -55,11 +60,12 @@ class OperationWidget(QWidget):
         self.runner = JobRunner(self)
         self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
         self.form = ParameterForm(operation.parameters)
+        self.preview = Preview(viewer, operation, self._preview_request, self)
         self._running: _Run | None = None
+        self._newest: Layer | None = None
         self._build()
+        self._fill_form()
         self._connect()
-        if "device" in self.form.values():
-            self.form.set_values({"device": preferred_device()})
         self.refresh()
 
     def reset_choices(self, event: object = None) -> None:
@@ -99,7 +105,7 @@ class OperationWidget(QWidget):
 
     def add_results(self, results: list[Result], run: _Run) -> list[Layer]:
         """Add results as layers with their provenance and return them."""
-        return [
+        layers = [
             add_result(
                 self.viewer,
                 result,
@@ -108,28 +114,43 @@ class OperationWidget(QWidget):
             )
             for result in results
         ]
+        self._newest = layers[0]
+        self._refresh_compare()
+        return layers
+
+    def _fill_form(self) -> None:
+        """Show what the form showed last; the device comes from the preferences."""
+        values = remembered(self.operation.name)
+        if "device" in self.form.values():
+            values["device"] = preferred_device()
+        for name, value in values.items():
+            try:
+                self.form.set_values({name: value})
+            except (KeyError, TypeError, ValueError):
+                _log.debug("The remembered value %r of %s is not legal any more.", value, name)
 
     def _build(self) -> None:
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout.setSpacing(8)
-        layers = QFormLayout()
-        layers.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for item in self.operation.inputs:
-            layers.addRow(item.label, self.choices[item.name])
-        layout.addLayout(layers)
+        for row, item in enumerate(self.operation.inputs):
+            self.form.insert_row(row, item.label, self.choices[item.name])
         layout.addWidget(self.form)
         self._plan = _text_label()
         layout.addWidget(self._plan)
+        layout.addLayout(self._view_row())
         layout.addLayout(self._buttons())
         self._progress = QProgressBar()
         self._progress.hide()
         layout.addWidget(self._progress)
         self._findings = _text_label()
+        self._findings.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # Without this a long text is cut at the height that it had before it wrapped.
+        expanding = QSizePolicy.Policy.MinimumExpanding
+        self._findings.setSizePolicy(QSizePolicy.Policy.Preferred, expanding)
         self._findings.hide()
         layout.addWidget(self._findings)
-        self.body = layout
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -147,17 +168,61 @@ class OperationWidget(QWidget):
         self._cancel.setEnabled(False)
         row.addWidget(self._run, 2)
         row.addWidget(self._cancel, 1)
+        row.addWidget(RecipeMenu(self.operation, self._request, self.form.set_values, self))
+        return row
+
+    def _view_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self._preview_box = QCheckBox("Preview")
+        self._preview_box.setToolTip("Show the result on the visible part as you change the form.")
+        self._compare = QPushButton("Before / after")
+        self._compare.setToolTip("Hide or show the newest result, to compare it with its image.")
+        self._compare.setEnabled(False)
+        row.addWidget(self._preview_box, 1)
+        row.addWidget(self._compare, 1)
         return row
 
     def _connect(self) -> None:
         self._run.clicked.connect(self.run)
         self._cancel.clicked.connect(self._on_cancel)
-        self.form.changed.connect(self.refresh)
+        self._preview_box.toggled.connect(self.preview.set_enabled)
+        self._preview_box.toggled.connect(self._refresh_compare)
+        self._compare.clicked.connect(self._toggle_newest)
+        self.preview.said.connect(self._say)
+        self._remember_soon = QTimer(self)
+        self._remember_soon.setSingleShot(True)
+        self._remember_soon.setInterval(_REMEMBER_AFTER_MS)
+        self._remember_soon.timeout.connect(self._remember)
+        self.form.changed.connect(self._on_changed)
+        self.form.changed.connect(self._remember_soon.start)
         for choice in self.choices.values():
-            choice.changed.connect(self.refresh)
+            choice.changed.connect(self._on_changed)
         self.runner.started.connect(self._on_started)
         self.runner.stepped.connect(self._on_step)
         self.runner.finished.connect(self._on_finished)
+
+    def _on_changed(self) -> None:
+        self.refresh()
+        self.preview.update()
+
+    def _remember(self) -> None:
+        values = self.form.values()
+        values.pop("device", None)
+        remember(self.operation.name, values)
+
+    def _request(self) -> tuple[dict[str, SpatialImage], Parameters]:
+        return self._inputs()[1], self.form.parameters()
+
+    def _preview_request(self) -> PreviewRequest:
+        return PreviewRequest(self._inputs()[0], self.form.parameters())
+
+    def _refresh_compare(self) -> None:
+        self._compare.setEnabled(self._preview_box.isChecked() or self._newest is not None)
+
+    def _toggle_newest(self) -> None:
+        layer = self.preview.layer if self._preview_box.isChecked() else self._newest
+        if layer is not None:
+            layer.visible = not layer.visible
 
     def _inputs(self) -> tuple[dict[str, Layer], dict[str, SpatialImage]]:
         layers = {}
@@ -199,6 +264,7 @@ class OperationWidget(QWidget):
         elif outcome.cancelled:
             self._keep_partial(outcome.last_step, run)
         elif run is not None:
+            self._preview_box.setChecked(False)
             self.add_results(outcome.result, run)
             self._show_findings(outcome.result[0].summary)
         self.refresh()
@@ -234,12 +300,7 @@ class OperationWidget(QWidget):
 
     def _show_findings(self, summary: Mapping[str, Any]) -> None:
         self.form.show_chosen(summary)
-        rows = [
-            f"<b>{name.capitalize().replace('_', ' ')}</b>: {_readable(value)}"
-            for name, value in summary.items()
-            if isinstance(value, (str, bool, int, float)) and value != ""
-        ]
-        self._say("<br>".join(rows))
+        self._say(findings_text(summary))
 
     def _say(self, text: str) -> None:
         self._findings.setText(text)
@@ -257,9 +318,22 @@ class _Run:
         self.parameters = parameters
 
 
-def _readable(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+def findings_text(summary: Mapping[str, Any]) -> str:
+    """Return what a job found as rich text: figures in one line, sentences below."""
+    figures, sentences = [], []
+    for name, value in summary.items():
+        label = name.replace("_", " ")
+        if isinstance(value, str) and value.endswith("."):
+            title = "" if name == "message" else f"<b>{label.capitalize()}.</b> "
+            sentences.append(f"<p>{title}{value}</p>")
+        elif isinstance(value, bool):
+            figures.append(label if value else f"not {label}")
+        elif isinstance(value, (str, int, float)) and value != "":
+            figures.append(f"{label} <b>{_readable(value)}</b>")
+    return f"<p>{', '.join(figures)}</p>{''.join(sentences)}"
+
+
+def _readable(value: float | str) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

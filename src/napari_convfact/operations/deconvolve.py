@@ -91,10 +91,11 @@ class Deconvolve(Parameters):
         int | Literal["auto"],
         Field(
             "Iterations",
-            "auto stops when held-out photons are predicted best.",
+            "At most so many. auto: 50 for least squares; richardson-lucy stops when held-out "
+            "photons are predicted best.",
             minimum=1,
             maximum=100_000,
-            when={"method": ("richardson-lucy",)},
+            when={"method": ("tikhonov", "wiener", "richardson-lucy")},
         ),
     ] = "auto"
     accelerate: Annotated[
@@ -112,6 +113,28 @@ class Deconvolve(Parameters):
             "Background",
             "Constant offset of the camera or of stray light, in intensity units.",
             minimum=0.0,
+            advanced=True,
+            when={"method": ("richardson-lucy",)},
+        ),
+    ] = 0.0
+    read_noise: Annotated[
+        float,
+        Field(
+            "Read noise variance",
+            "Variance of the camera's read noise, in squared intensity units.",
+            minimum=0.0,
+            advanced=True,
+            when={"method": ("richardson-lucy",)},
+        ),
+    ] = 0.0
+    total_variation: Annotated[
+        float,
+        Field(
+            "Total variation",
+            "Weight of total-variation smoothing; 0.002 is a usual value, 0 is none.",
+            minimum=0.0,
+            maximum=1.0,
+            step=0.001,
             advanced=True,
             when={"method": ("richardson-lucy",)},
         ),
@@ -188,11 +211,13 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[list[
         iterations=parameters.iterations,
         accelerate=parameters.accelerate,
         background=parameters.background,
+        read_noise=parameters.read_noise,
+        total_variation=parameters.total_variation,
         missing=parameters.missing,
         device=parameters.device,
     )
     estimate, notes = _like_source(result.estimate, image)
-    summary = _summary(result, report, notes, parameters)
+    summary = _summary(result, report, notes)
     results = [
         Result(
             estimate,
@@ -272,9 +297,7 @@ def _like_source(estimate: np.ndarray, image: SpatialImage) -> tuple[np.ndarray,
     return np.concatenate([colours, source[..., 3:].astype(colours.dtype)], axis=-1), notes
 
 
-def _summary(
-    result: Deconvolution, report: list[str], notes: list[str], parameters: Deconvolve
-) -> dict[str, Any]:
+def _summary(result: Deconvolution, report: list[str], notes: list[str]) -> dict[str, Any]:
     message = " ".join([result.message, *notes]).strip()
     return {
         "strength": result.strength,
@@ -282,7 +305,6 @@ def _summary(
         "iterations": result.iterations,
         "converged": result.converged,
         "kernel": " ".join(report),
-        "device": choose_device(parameters.device).reason,
         "message": message,
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_convfact.operations.operation import Operation
 from napari_convfact.operations.parameters import Parameters
-from napari_convfact.operations.registry import OPERATIONS
+from napari_convfact.operations.registry import find_operation
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Recipe:
         What to run.
     parameters : Parameters
         With which parameters.
-    paths : dict of str to Path
-        Files of the inputs, where the record knows them.
+    sources : dict
+        For each input its name, shape, scale, units and, where it is known, path.
     """
 
     operation: Operation
     parameters: Parameters
-    paths: dict[str, Path]
+    sources: dict[str, dict[str, Any]]
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -38,7 +38,7 @@ def load_recipe(path: str | Path) -> Recipe:
     Parameters
     ----------
     path : str or Path
-        A JSON file; paths in it are relative to its folder.
+        A JSON file; relative paths in it are relative to its folder.
 
     Returns
     -------
@@ -56,20 +56,18 @@ def load_recipe(path: str | Path) -> Recipe:
         raise ValueError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ValueError(f"{path.name} is not a recipe: it is not JSON ({error}).") from error
-    if not isinstance(record, dict) or record.get("operation") not in OPERATIONS:
-        known = ", ".join(OPERATIONS)
-        raise ValueError(f"{path.name} is not a recipe: its operation must be one of {known}.")
-    operation = OPERATIONS[record["operation"]]
+    if not isinstance(record, dict) or "operation" not in record:
+        raise ValueError(f"{path.name} is not a recipe: it does not name an operation.")
+    operation = find_operation(record["operation"])
     parameters = operation.parameters.from_dict(record.get("parameters", {}))
-    return Recipe(operation, parameters, _paths(record, path.parent))
+    sources = {name: dict(source) for name, source in record.get("sources", {}).items()}
+    for source in sources.values():
+        if "path" in source:
+            source["path"] = str(path.parent / source["path"])
+    return Recipe(operation, parameters, sources)
 
 
 def save_recipe(path: str | Path, record: Mapping[str, Any]) -> None:
     """Write a provenance record as a recipe."""
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     Path(path).write_text(text, encoding="utf-8")
-
-
-def _paths(record: Mapping[str, Any], folder: Path) -> dict[str, Path]:
-    sources = record.get("sources", {})
-    return {name: folder / source["path"] for name, source in sources.items() if "path" in source}

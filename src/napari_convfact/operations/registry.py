@@ -8,3 +8,16 @@ from napari_convfact.operations.operation import Operation
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation for operation in (deconvolve.OPERATION,)
 }
+
+
+def find_operation(name: object) -> Operation:
+    """Return an operation by name.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise ValueError(f"There is no operation {name!r}: known are {', '.join(OPERATIONS)}.")
+    return OPERATIONS[name]

@@ -140,8 +140,9 @@ def _umask() -> int:
 
 
 def _known() -> str:
-    return ", ".join(_READERS)
+    return ", ".join(ENDINGS)
 
 
 _READERS: dict[str, Reader] = {".tif": tiff.read, ".tiff": tiff.read, ".npy": _read_npy}
 _WRITERS: dict[str, Writer] = {".tif": tiff.write, ".tiff": tiff.write, ".npy": _write_npy}
+ENDINGS = tuple(_READERS)

@@ -1,0 +1,160 @@
+"""A layer that shows what the form would do to the visible part of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_convfact.gui.crop import VisibleCrop, crop_placement, visible_crop
+from napari_convfact.gui.job_runner import JobRunner, Outcome
+from napari_convfact.gui.layers import spatial_image
+from napari_convfact.operations.operation import Operation
+from napari_convfact.operations.parameters import Parameters
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+_PAUSE_MS = 300
+
+
+@dataclass(frozen=True)
+class PreviewRequest:
+    """What to preview.
+
+    Attributes
+    ----------
+    layers : dict of str to Layer
+        The chosen layers by input name.
+    parameters : Parameters
+        What the form says.
+    """
+
+    layers: dict[str, Layer]
+    parameters: Parameters
+
+
+class Preview(QObject):
+    """Follows the form, the view and the layers after a short pause.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Where the preview layer is shown.
+    operation : Operation
+        What is previewed; its first input is the image, its second, if any, the kernel.
+    request : callable
+        Returns the `PreviewRequest` for the form as it stands, or raises ValueError.
+    parent : QObject
+        The widget.
+
+    Attributes
+    ----------
+    said : Signal(str)
+        A sentence for the form: why there is no preview, or nothing.
+    """
+
+    said = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        operation: Operation,
+        request: Callable[[], PreviewRequest],
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._operation = operation
+        self._request = request
+        self._runner = JobRunner(self)
+        self._runner.finished.connect(self._on_finished)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._start)
+        self._shown: tuple[Layer, VisibleCrop] | None = None
+        self._enabled = False
+        self.layer: Layer | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the preview layer."""
+        return f"{self._operation.title} preview"
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Turn the preview on or off; off removes its layer."""
+        self._enabled = enabled
+        events = (self._viewer.dims.events.point, self._viewer.scene.camera.events)
+        for event in events:
+            (event.connect if enabled else event.disconnect)(self.update)
+        if enabled:
+            self._start()
+            return
+        self._pause.stop()
+        self._runner.cancel()
+        if self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def update(self, event: object = None) -> None:
+        """Show the change after a pause; a running preview is cancelled."""
+        del event
+        if self._enabled:
+            self._runner.cancel()
+            self._pause.start()
+
+    def _start(self) -> None:
+        if not self._enabled:
+            return
+        if self._runner.busy:  # cancelled, but not yet at its next step
+            self._pause.start()
+            return
+        try:
+            request = self._request()
+            source, crop, inputs = self._crop(request)
+        except ValueError as error:
+            self.said.emit(str(error))
+            return
+        self.said.emit("")
+        self._shown = source, crop
+        self._runner.start(
+            lambda: self._operation.job(inputs, request.parameters), self.name, show=False
+        )
+
+    def _crop(self, request: PreviewRequest) -> tuple[Any, VisibleCrop, dict[str, Any]]:
+        inputs = {name: spatial_image(layer) for name, layer in request.layers.items()}
+        first, *others = inputs
+        kernel = tuple(inputs[others[0]].data.shape) if others else ()
+        source = request.layers[first]
+        if source is self.layer:
+            raise ValueError("This is the preview itself: choose another image.")
+        crop = visible_crop(self._viewer, source, kernel[-source.ndim :])
+        return source, crop, inputs | {first: crop.image}
+
+    def _on_finished(self, outcome: Outcome) -> None:
+        if not self._enabled or outcome.cancelled or self._shown is None:
+            return
+        if outcome.error is not None:
+            self.said.emit(f"No preview: {outcome.error}")
+            return
+        source, crop = self._shown
+        result = outcome.result[0]
+        data = result.data[crop.inner]
+        where = crop_placement(source, crop)
+        layer = self.layer
+        if layer is None or layer not in self._viewer.layers or layer.ndim != source.ndim:
+            self._add(data, where, rgb=result.rgb)
+            return
+        layer.data = data
+        layer.translate = where["translate"]
+
+    def _add(self, data: Any, where: dict[str, Any], *, rgb: bool) -> None:
+        if self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        selected = set(self._viewer.layers.selection)
+        self.layer = self._viewer.add_image(data, name=self.name, rgb=rgb, **where)
+        self._viewer.layers.selection = selected

@@ -1,0 +1,78 @@
+"""The preview follows the form on the visible crop and never gets in the way."""
+
+import numpy as np
+import pytest
+
+from tests.gui.test_deconvolve import deconvolve  # noqa: F401
+
+
+@pytest.fixture
+def preview(deconvolve, qtbot):  # noqa: F811
+    viewer, widget, _ = deconvolve
+    viewer.reset_view()
+    widget._preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=20_000)
+    return viewer, widget
+
+
+def test_it_is_one_layer_that_lies_on_the_image(preview):
+    viewer, _ = preview
+    layer = viewer.layers["Deconvolve preview"]
+    source = viewer.layers["cells"]
+    assert layer.data.shape[0] == 1
+    np.testing.assert_array_equal(layer.scale, source.scale)
+    assert layer.units == source.units
+    # The first sample lies where the source's same sample lies.
+    first = np.asarray(layer.data_to_world((0, 0, 0)))
+    index = np.asarray(source.world_to_data(first))
+    np.testing.assert_allclose(index, np.rint(index), atol=1e-6)
+
+
+def test_it_equals_the_run_where_the_crop_is_all(preview, qtbot):
+    viewer, widget = preview
+    shown = viewer.layers["Deconvolve preview"].data[0]
+    plane = round(viewer.layers["cells"].world_to_data(viewer.dims.point)[0])
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000):
+        widget.run()
+    whole = viewer.layers["cells deconvolved"].data[plane]
+    # The crop holds the planes that the kernel reaches, so only the far reflection differs.
+    assert np.abs(shown - whole).max() < 0.05 * np.ptp(whole)
+
+
+def test_it_follows_the_form(preview, qtbot):
+    viewer, widget = preview
+    layer = viewer.layers["Deconvolve preview"]
+    before = layer.data.copy()
+    widget.form.set_values({"strength": 0.5})
+    qtbot.waitUntil(lambda: not np.array_equal(layer.data, before), timeout=20_000)
+    assert sum("preview" in layer.name for layer in viewer.layers) == 1
+
+
+def test_it_follows_the_plane(preview, qtbot):
+    viewer, _ = preview
+    layer = viewer.layers["Deconvolve preview"]
+    before = layer.translate[0]
+    viewer.dims.set_current_step(0, 3 if viewer.dims.current_step[0] != 3 else 0)
+    qtbot.waitUntil(lambda: layer.translate[0] != before, timeout=20_000)
+
+
+def test_turning_it_off_removes_the_layer(preview):
+    viewer, widget = preview
+    widget._preview_box.setChecked(False)
+    assert "Deconvolve preview" not in viewer.layers
+    assert widget.preview.layer is None
+
+
+def test_before_and_after_is_one_click(preview):
+    viewer, widget = preview
+    widget._compare.click()
+    assert not viewer.layers["Deconvolve preview"].visible
+    widget._compare.click()
+    assert viewer.layers["Deconvolve preview"].visible
+
+
+def test_the_3d_view_says_why_there_is_none(preview, qtbot):
+    viewer, widget = preview
+    viewer.dims.ndisplay = 3
+    widget.preview.update()
+    qtbot.waitUntil(lambda: "2-D view" in widget._findings.text(), timeout=10_000)
