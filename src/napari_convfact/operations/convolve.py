@@ -1,0 +1,220 @@
+"""Convolve: the operation behind the widget, the command line and recipes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.colours import colours_first, colours_last
+from napari_convfact.operations.convolve_parameters import NAMED, Convolve
+from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
+
+if TYPE_CHECKING:
+    from napari_convfact.kernels.bank import KernelBank
+
+
+def job(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[list[Result]]:
+    """Convolve ``inputs["image"]``."""
+    _check(inputs, parameters)
+    yield Step(0, 0, "Preparing the kernel")
+    image = inputs["image"]
+    if parameters.kind == "file" and parameters.depth:
+        return [(yield from _feature_maps(image, parameters))]
+    kernel = _kernel(inputs, parameters)
+    from napari_convfact.convolution.convolve import convolve_job
+
+    values = yield from convolve_job(
+        _with_channels(image, kernel),
+        kernel,
+        boundary=parameters.boundary,
+        output=parameters.output,
+        amount=parameters.amount,
+        normalize=parameters.normalize,
+        sigma=parameters.sigma,
+        size=parameters.size,
+        ndim=parameters.ndim,
+        missing=parameters.missing,
+        device=parameters.device,
+    )
+    return [_result(values, kernel, image, parameters)]
+
+
+def _kernel(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Any:
+    """Return a name, an array or a bank."""
+    kind = _kind(inputs, parameters)
+    if kind in NAMED:
+        return kind
+    from napari_convfact.kernels.bank import KernelBank
+
+    if kind == "layer":
+        values = _kernel_array(inputs["kernel"], parameters)
+        if parameters.stack:
+            return KernelBank(values, ndim=values.ndim - 1)
+        return values
+    if parameters.file.endswith(".npz"):
+        return KernelBank.load(parameters.file)
+    index = parameters.channels
+    return KernelBank.from_checkpoint(
+        parameters.file,
+        parameters.layer or None,
+        channels=int(index) if index.isdecimal() else index,
+    )
+
+
+def _kind(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> str:
+    """Return a name, ``"file"``, or ``"layer"`` for the kernel layer."""
+    if parameters.kind != "auto":
+        return parameters.kind
+    return "layer" if "kernel" in inputs else "gaussian"
+
+
+def _kernel_array(kernel: SpatialImage, parameters: Convolve) -> np.ndarray:
+    """Return the layer's data without leading axes of one sample (which a stack keeps)."""
+    values = np.asarray(kernel.data)
+    while not parameters.stack and values.ndim > 1 and values.shape[0] == 1:
+        values = values[0]
+    return values
+
+
+def _with_channels(image: SpatialImage, kernel: Any) -> Any:
+    """Return the image, a grey one repeated where the kernels mix channels."""
+    data = colours_first(image)
+    channels = getattr(kernel, "channels", None)
+    if channels is None or image.rgb:
+        return data
+    shape = np.shape(data)
+    leading, spatial = shape[: len(shape) - kernel.ndim], shape[len(shape) - kernel.ndim :]
+    if leading and leading[-1] == channels:
+        return data
+    grey = np.asarray(data).reshape(*leading, 1, *spatial)
+    return np.broadcast_to(grey, (*leading, channels, *spatial))
+
+
+def _result(values: np.ndarray, kernel: Any, image: SpatialImage, parameters: Convolve) -> Result:
+    bank = None if isinstance(kernel, (str, np.ndarray)) else kernel
+    mixes = bank is not None and bank.channels is not None
+    axes: tuple[str, ...] = ()
+    several = bank is not None or (isinstance(kernel, str) and kernel == "sobel")
+    if several and parameters.output != "magnitude":
+        axes = ("kernel",)
+    notes: list[str] = []
+    rgb = image.rgb and not mixes and parameters.output in ("filtered", "sharpened")
+    if rgb:
+        values, notes = colours_last(values, image)
+    elif image.rgb and not mixes:
+        axes = (*axes, "colour")
+    summary = _summary(bank, kernel, notes)
+    words = {"filtered": "convolved"}.get(parameters.output, parameters.output)
+    return Result(values, f"{image.name} {words}", leading_axes=axes, rgb=rgb, summary=summary)
+
+
+def _summary(bank: KernelBank | None, kernel: Any, notes: list[str]) -> dict[str, Any]:
+    summary: dict[str, Any] = {"kernel": kernel} if isinstance(kernel, str) else {}
+    if bank is not None:
+        summary["kernels"] = list(bank.names)
+        notes = [*notes, *([bank.metadata["note"]] if "note" in bank.metadata else [])]
+        summary["layers"] = list(bank.metadata.get("layers", ()))
+    summary["message"] = " ".join(notes)
+    return summary
+
+
+def _feature_maps(image: SpatialImage, parameters: Convolve) -> Job[Result]:
+    from napari_convfact.convolution.feature_maps import feature_maps_job
+
+    data = np.asarray(colours_first(image))
+    spatial = 3 if image.rgb else 2
+    leading = data.shape[: data.ndim - spatial]
+    maps: list[np.ndarray] = []
+    for index in np.ndindex(*leading):
+        features = yield from feature_maps_job(
+            data[index],
+            parameters.file,
+            parameters.depth,
+            scaling=parameters.scaling,
+            device=parameters.device,
+        )
+        maps.append(features.maps)
+    stack = np.stack(maps, axis=1)
+    stack = stack.reshape(len(stack), *leading, *stack.shape[2:])
+    stride = features.stride
+    return Result(
+        stack,
+        f"{image.name} features",
+        like=None,
+        leading_axes=("feature", *image.axis_labels),
+        scale=(1.0, *image.scale[:-2], *(s * stride for s in image.scale[-2:])),
+        units=("pixel", *image.units),
+        summary={"modules": list(features.modules), "stride": stride},
+        display={"colormap": "magma"},
+    )
+
+
+def _check(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> None:
+    image, kind = inputs["image"], _kind(inputs, parameters)
+    if kind == "layer":
+        _check_layer(image, inputs["kernel"], parameters)
+    elif kind == "file":
+        _check_file(parameters.file)
+    elif parameters.ndim > image.ndim:
+        raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
+    elif image.rgb and parameters.ndim != 2:
+        raise ValueError(f"{image.name} is a colour image: its planes are filtered in 2-D only.")
+
+
+def _check_file(file: str) -> None:
+    if not file:
+        raise ValueError("Choose the file that holds the kernels.")
+    if not Path(file).is_file():
+        raise ValueError(f"There is no file {Path(file).name}: choose another.")
+
+
+def _check_layer(image: SpatialImage, kernel: SpatialImage, parameters: Convolve) -> None:
+    if kernel.rgb:
+        raise ValueError(f"The kernel {kernel.name} is a colour image: choose another layer.")
+    shape = tuple(kernel.data.shape)[parameters.stack :]
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    if not shape or len(shape) > image.ndim:
+        raise ValueError(
+            f"The kernel {kernel.name} has {len(shape)} axes and the image {image.name} "
+            f"{image.ndim}: the kernel needs one to that many."
+        )
+
+
+def plan(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Plan:
+    """Say what a run will do; raise ValueError if it cannot."""
+    _check(inputs, parameters)
+    image = inputs["image"]
+    kind, kernels = _kind(inputs, parameters), 1
+    text = f"Kernel: {kind}"
+    if kind == "layer":
+        shape = tuple(inputs["kernel"].data.shape)
+        kernels = shape[0] if parameters.stack else 1
+        text = f"Kernel {' × '.join(str(n) for n in shape)}"
+    elif kind == "sobel":
+        kernels = parameters.ndim
+    elif kind == "file":
+        text = f"Kernels of {Path(parameters.file).name}"
+    samples = math.prod(image.data.shape)
+    text = f"{text}. {choose_device(parameters.device).reason}"
+    return Plan(text, 4.0 * samples * (kernels + 6))
+
+
+OPERATION = Operation(
+    name="convolve",
+    title="Convolve",
+    summary="Blur, sharpen, find edges, or apply a bank of kernels: one layer for each.",
+    parameters=Convolve,
+    inputs=(
+        Input("image", "Image", "The image to filter."),
+        Input("kernel", "Kernel", "A kernel layer.", kind="kernel", optional=True),
+    ),
+    job=job,
+    plan=plan,
+)
