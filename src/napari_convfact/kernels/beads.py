@@ -236,8 +236,9 @@ def _choose_size(
         return half, choose(half)
     halves = [tuple(int(np.ceil(factor * w)) for w in fwhm) for factor in _HALF_SIZES]
     choices = [(half, choose(half)) for half in halves]
-    enough = min(_ENOUGH_BEADS, max(len(beads) for _, (beads, _) in choices))
-    return next(choice for choice in choices if len(choice[1][0]) >= enough)
+    most = max(len(beads) for _, (beads, _) in choices)
+    enough = max(1, min(_ENOUGH_BEADS, most))
+    return next((c for c in choices if len(c[1][0]) >= enough), choices[-1])
 
 
 def _no_beads(rejected: dict[str, int], half: tuple[int, ...], shape: tuple[int, ...]) -> str:
