@@ -101,6 +101,7 @@ def conjugate_gradients(
         x, r = torch.zeros_like(rhs, memory_format=torch.contiguous_format), rhs.clone()
     else:
         x, r = x0.clone(), rhs - apply_normal(x0)
+    del rhs, x0
     z = precondition(r)
     p, rho = z.clone(), dot(r, z)
     active = dot.norm(z if measure_error else r) > tolerance * scale

@@ -94,12 +94,11 @@ class ExtendedSolver:
             Its solution has the shape of the image.
         """
         mean = image.mean()
-        data = image - mean
         result = yield from conjugate_gradients(
             self._apply_normal,
-            self.blur.apply_adjoint(data).contiguous(),
+            self.blur.apply_adjoint(image - mean).contiguous(),
             self._precondition,
-            self._first_guess(data),
+            self._first_guess(image - mean),
             tolerance=tolerance,
             max_iterations=max_iterations,
             measure_error=True,
@@ -114,8 +113,8 @@ class ExtendedSolver:
         )
 
     def _apply_normal(self, x: Tensor) -> Tensor:
-        normal = self.blur.apply_adjoint(self.blur.apply(x))
-        return normal + apply_prior_normal(self.prior, x, self.blur.ndim).mul_(self.strength)
+        prior = apply_prior_normal(self.prior, x, self.blur.ndim).mul_(self.strength)
+        return prior.add_(self.blur.apply_adjoint(self.blur.apply(x)))
 
     def _first_guess(self, data: Tensor) -> Tensor:
         """Deconvolve directly the data continued by reflection; it halves the iterations."""
