@@ -67,12 +67,12 @@ def test_a_stack_of_kernels_gives_a_stack(camera):
 
 
 def test_sharpening_and_edges(camera):
-    ours = result(camera, output="sharpened", amount=2.0, sigma=1.5)
+    ours = result(camera, result="sharpened", amount=2.0, sigma=1.5)
     expected = convolve(camera.data, "gaussian", sigma=1.5, output="sharpened", amount=2)
     np.testing.assert_array_equal(ours.data, expected)
     assert ours.name == "camera sharpened"
     assert result(camera, kind="sobel").leading_axes == ("kernel",)
-    edges = result(camera, kind="sobel", output="magnitude")
+    edges = result(camera, kind="sobel", result="magnitude")
     assert edges.data.shape == camera.data.shape
     assert edges.leading_axes == ()
 
@@ -83,7 +83,7 @@ def test_colours_stay_colours(picture):
     assert ours.data.dtype == np.uint8
     green = convolve(picture.data[..., 1], "box", size=5)
     np.testing.assert_array_equal(ours.data[..., 1], np.rint(green))
-    difference = result(picture, output="difference")
+    difference = result(picture, result="difference")
     assert not difference.rgb
     assert difference.leading_axes == ("colour",)
     assert difference.data.shape == (3, 64, 64)

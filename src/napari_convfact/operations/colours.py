@@ -12,11 +12,11 @@ from napari_convfact.operations.operation import SpatialImage
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 
-def colours_first(image: SpatialImage) -> Any:
-    """Return the data with red, green, blue (not alpha) before the spatial axes of a picture."""
+def colours_first(image: SpatialImage, ndim: int = 2) -> Any:
+    """Return the data with red, green, blue (not alpha) before the last `ndim` spatial axes."""
     if not image.rgb:
         return image.data
-    return np.moveaxis(np.asarray(image.data)[..., :3], -1, -3)
+    return np.moveaxis(np.asarray(image.data)[..., :3], -1, -1 - ndim)
 
 
 def luminance(image: SpatialImage) -> Any:
@@ -26,13 +26,15 @@ def luminance(image: SpatialImage) -> Any:
     return np.asarray(image.data)[..., :3] @ np.array(_LUMINANCE)
 
 
-def colours_last(values: np.ndarray, image: SpatialImage) -> tuple[np.ndarray, list[str]]:
-    """Undo `colours_first` for a filtered image.
+def colours_last(
+    values: np.ndarray, image: SpatialImage, ndim: int = 2
+) -> tuple[np.ndarray, list[str]]:
+    """Undo `colours_first` for a filtered image; other images are returned as they are.
 
     Parameters
     ----------
     values : numpy.ndarray
-        ``(..., 3, y, x)``.
+        ``(..., 3, *spatial)`` with `ndim` spatial axes.
     image : SpatialImage
         The colour image that it comes from. Viewers show colour in its own integer type
         only, so values are rounded and clipped to it.
@@ -44,7 +46,9 @@ def colours_last(values: np.ndarray, image: SpatialImage) -> tuple[np.ndarray, l
     notes : list of str
         What was changed, in sentences for the user.
     """
-    colours, source = np.moveaxis(values, -3, -1), np.asarray(image.data)
+    if not image.rgb:
+        return values, []
+    colours, source = np.moveaxis(values, -1 - ndim, -1), np.asarray(image.data)
     notes = []
     if source.dtype.kind == "u":
         top = np.iinfo(source.dtype).max

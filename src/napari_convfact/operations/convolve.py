@@ -33,7 +33,7 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[list[Re
         _with_channels(image, kernel),
         kernel,
         boundary=parameters.boundary,
-        output=parameters.output,
+        output=parameters.result,
         amount=parameters.amount,
         normalize=parameters.normalize,
         sigma=parameters.sigma,
@@ -101,16 +101,16 @@ def _result(values: np.ndarray, kernel: Any, image: SpatialImage, parameters: Co
     mixes = bank is not None and bank.channels is not None
     axes: tuple[str, ...] = ()
     several = bank is not None or (isinstance(kernel, str) and kernel == "sobel")
-    if several and parameters.output != "magnitude":
+    if several and parameters.result != "magnitude":
         axes = ("kernel",)
     notes: list[str] = []
-    rgb = image.rgb and not mixes and parameters.output in ("filtered", "sharpened")
+    rgb = image.rgb and not mixes and parameters.result in ("filtered", "sharpened")
     if rgb:
         values, notes = colours_last(values, image)
     elif image.rgb and not mixes:
         axes = (*axes, "colour")
     summary = _summary(bank, kernel, notes)
-    words = {"filtered": "convolved"}.get(parameters.output, parameters.output)
+    words = {"filtered": "convolved"}.get(parameters.result, parameters.result)
     return Result(values, f"{image.name} {words}", leading_axes=axes, rgb=rgb, summary=summary)
 
 

@@ -109,7 +109,7 @@ class Convolve(Parameters):
             when=_FILE,
         ),
     ] = "none"
-    output: Annotated[
+    result: Annotated[
         Literal["filtered", "difference", "sharpened", "magnitude"],
         Field(
             "Output",
@@ -126,7 +126,7 @@ class Convolve(Parameters):
             minimum=-100.0,
             maximum=100.0,
             step=0.1,
-            when={"output": ("sharpened",)},
+            when={"result": ("sharpened",)},
         ),
     ] = 1.0
     normalize: Annotated[

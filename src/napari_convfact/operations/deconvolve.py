@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.colours import colours_first, colours_last
+from napari_convfact.operations.deconvolve_parameters import Deconvolve
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
-from napari_convfact.operations.parameters import Field, Parameters
 from napari_convfact.operations.voxels import voxel_size
 
 if TYPE_CHECKING:
     from napari_convfact.deconvolution.deconvolve import Deconvolution
 
-_REGULARIZED = ("tikhonov", "wiener")
+# Parameters of the form and the command line that are not arguments of `deconvolve`.
+_OF_THE_FACES = ("center", "match_voxels", "residual", "spectrum")
 # Padded float32 volumes at the peak: direct filters, conjugate gradients, Richardson-Lucy.
 _DIRECT, _ITERATIVE, _MULTIPLICATIVE = 7, 13, 9
 _VOLUMES = {
@@ -33,164 +34,6 @@ _VOLUMES = {
 }
 
 
-@dataclass(frozen=True)
-class Deconvolve(Parameters):
-    """Parameters of a deconvolution; see `napari_convfact.deconvolve`."""
-
-    method: Annotated[
-        Literal["tikhonov", "richardson-lucy", "wiener", "pseudo-inverse"],
-        Field(
-            "Method",
-            "tikhonov: regularized least squares. richardson-lucy: for photon noise. "
-            "wiener: one pass with a noise-to-signal ratio. pseudo-inverse: exact where the PSF "
-            "lets light through, nothing elsewhere.",
-        ),
-    ] = "tikhonov"
-    boundary: Annotated[
-        Literal["extended", "reflect", "periodic", "zero"],
-        Field(
-            "Boundary",
-            "What lies beyond the edges. extended: the scene goes on and is estimated too. "
-            "reflect: a mirror image. periodic: the opposite edge. zero: nothing.",
-        ),
-    ] = "extended"
-    strength: Annotated[
-        float | Literal["auto"],
-        Field(
-            "Strength",
-            "How much noise is held back: weight of the prior (tikhonov) or noise-to-signal "
-            "power ratio (wiener). auto chooses it by generalized cross-validation.",
-            minimum=1e-12,
-            maximum=1e6,
-            logarithmic=True,
-            when={"method": _REGULARIZED},
-        ),
-    ] = "auto"
-    prior: Annotated[
-        Literal["gradient", "identity"],
-        Field(
-            "Prior",
-            "What is held small: the differences of neighbours, or the values themselves.",
-            advanced=True,
-            when={"method": ("tikhonov",)},
-        ),
-    ] = "gradient"
-    rcond: Annotated[
-        float | None,
-        Field(
-            "Cut-off (rcond)",
-            "Frequencies that the PSF passes with less than this share of its largest gain "
-            "are cut. None takes the default.",
-            minimum=1e-12,
-            maximum=1.0,
-            logarithmic=True,
-            when={"method": ("pseudo-inverse",)},
-        ),
-    ] = None
-    iterations: Annotated[
-        int | Literal["auto"],
-        Field(
-            "Iterations",
-            "At most so many. auto: 50 for least squares; richardson-lucy stops when held-out "
-            "photons are predicted best.",
-            minimum=1,
-            maximum=100_000,
-            when={"method": ("tikhonov", "wiener", "richardson-lucy")},
-        ),
-    ] = "auto"
-    accelerate: Annotated[
-        bool,
-        Field(
-            "Accelerate",
-            "Extrapolate between iterations; the likelihood never gets worse by it.",
-            advanced=True,
-            when={"method": ("richardson-lucy",)},
-        ),
-    ] = True
-    background: Annotated[
-        float,
-        Field(
-            "Background",
-            "Constant offset of the camera or of stray light, in intensity units.",
-            minimum=0.0,
-            advanced=True,
-            when={"method": ("richardson-lucy",)},
-        ),
-    ] = 0.0
-    read_noise: Annotated[
-        float,
-        Field(
-            "Read noise variance",
-            "Variance of the camera's read noise, in squared intensity units.",
-            minimum=0.0,
-            advanced=True,
-            when={"method": ("richardson-lucy",)},
-        ),
-    ] = 0.0
-    total_variation: Annotated[
-        float,
-        Field(
-            "Total variation",
-            "Weight of total-variation smoothing; 0.002 is a usual value, 0 is none.",
-            minimum=0.0,
-            maximum=1.0,
-            step=0.001,
-            advanced=True,
-            when={"method": ("richardson-lucy",)},
-        ),
-    ] = 0.0
-    center: Annotated[
-        Literal["peak", "centroid", "keep"],
-        Field(
-            "PSF centre",
-            "What is put at the PSF's origin, so that the image does not move.",
-            advanced=True,
-        ),
-    ] = "peak"
-    match_voxels: Annotated[
-        bool,
-        Field(
-            "Match voxel sizes",
-            "Resample the PSF to the image's voxel size where the two differ.",
-            advanced=True,
-        ),
-    ] = True
-    missing: Annotated[
-        Literal["error", "fill"],
-        Field(
-            "Missing values",
-            "NaN and infinite values: refuse them, or fill them from their neighbours and put "
-            "them back into the result.",
-            advanced=True,
-        ),
-    ] = "error"
-    residual: Annotated[
-        bool,
-        Field(
-            "Residual layer",
-            "Also return the image minus the blurred estimate.",
-            advanced=True,
-        ),
-    ] = False
-    spectrum: Annotated[
-        bool,
-        Field(
-            "Show spectrum",
-            "Also return the PSF's transfer function and the gain of the inverse.",
-            advanced=True,
-        ),
-    ] = False
-    device: Annotated[
-        str,
-        Field(
-            "Device",
-            "auto, cpu, cuda, cuda:1 or mps.",
-            advanced=True,
-            suggestions=("auto", "cpu", "cuda", "mps"),
-        ),
-    ] = "auto"
-
-
 def job(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[list[Result]]:
     """Deconvolve ``inputs["image"]`` with ``inputs["psf"]``."""
     image, psf = inputs["image"], inputs["psf"]
@@ -199,38 +42,25 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[list[
     from napari_convfact.deconvolution.deconvolve import deconvolve_job
 
     kernel, report = _prepare(image, psf, parameters)
-    data = _colour_planes(image)
-    result = yield from deconvolve_job(
-        data,
-        kernel,
-        method=parameters.method,
-        boundary=parameters.boundary,
-        prior=parameters.prior,
-        strength=parameters.strength,
-        rcond=parameters.rcond,
-        iterations=parameters.iterations,
-        accelerate=parameters.accelerate,
-        background=parameters.background,
-        read_noise=parameters.read_noise,
-        total_variation=parameters.total_variation,
-        missing=parameters.missing,
-        device=parameters.device,
-    )
-    estimate, notes = _like_source(result.estimate, image)
-    summary = _summary(result, report, notes)
-    results = [
-        Result(
-            estimate,
-            f"{image.name} deconvolved",
-            rgb=image.rgb,
-            summary=summary,
-        )
-    ]
+    data = colours_first(image, kernel.ndim)
+    found = yield from deconvolve_job(data, kernel, **_options(parameters))
+    estimate, notes = colours_last(found.estimate, image, kernel.ndim)
+    summary = _summary(found, report, notes)
+    results = [Result(estimate, f"{image.name} deconvolved", rgb=image.rgb, summary=summary)]
     if parameters.residual:
-        results.append(_residual(data, kernel, result, image, parameters))
+        yield Step(0, 0, "Computing the residual")
+        results.append(_residual(data, kernel, found, image, parameters))
     if parameters.spectrum:
-        results.extend(_spectra(data, kernel, result, parameters))
+        yield Step(0, 0, "Computing the spectra")
+        results += _spectra(data.shape[-kernel.ndim :], kernel, found, image, parameters)
     return results
+
+
+def _options(parameters: Deconvolve) -> dict[str, Any]:
+    """Return the parameters that `deconvolve` takes by the same name."""
+    return {
+        name: value for name, value in parameters.to_dict().items() if name not in _OF_THE_FACES
+    }
 
 
 def _check(image: SpatialImage, psf: SpatialImage) -> None:
@@ -275,28 +105,6 @@ def _prepare(
     return kernel, [str(report), *words]
 
 
-def _colour_planes(image: SpatialImage) -> Any:
-    """Return the data with colours (not alpha) as the leading axis."""
-    if not image.rgb:
-        return image.data
-    return np.moveaxis(np.asarray(image.data)[..., :3], -1, 0)
-
-
-def _like_source(estimate: np.ndarray, image: SpatialImage) -> tuple[np.ndarray, list[str]]:
-    """Put colours back where they were; viewers show colour in its own integer type only."""
-    if not image.rgb:
-        return estimate, []
-    colours = np.moveaxis(estimate, 0, -1)
-    source = np.asarray(image.data)
-    notes = []
-    if source.dtype.kind == "u":
-        top = np.iinfo(source.dtype).max
-        clipped = float(np.mean((colours < 0) | (colours > top)))
-        colours = np.rint(colours.clip(0, top)).astype(source.dtype)
-        notes.append(f"Colours were rounded to {source.dtype}; {clipped:.2%} were clipped.")
-    return np.concatenate([colours, source[..., 3:].astype(colours.dtype)], axis=-1), notes
-
-
 def _summary(result: Deconvolution, report: list[str], notes: list[str]) -> dict[str, Any]:
     message = " ".join([result.message, *notes]).strip()
     return {
@@ -307,6 +115,71 @@ def _summary(result: Deconvolution, report: list[str], notes: list[str]) -> dict
         "kernel": " ".join(report),
         "message": message,
     }
+
+
+def _residual(
+    data: Any,
+    kernel: np.ndarray,
+    found: Deconvolution,
+    image: SpatialImage,
+    parameters: Deconvolve,
+) -> Result:
+    from napari_convfact.deconvolution.spectrum import residual_image
+
+    residual = residual_image(
+        data,
+        found.estimate,
+        kernel,
+        boundary=parameters.boundary,
+        background=parameters.background,
+        device=parameters.device,
+    )
+    limit = float(np.nanpercentile(np.abs(residual), 99.8)) or 1.0
+    return Result(
+        residual,
+        f"{image.name} residual",
+        leading_axes=("colour",) if image.rgb else (),
+        summary={"message": "The image less the blurred estimate: noise alone, if all is well."},
+        display={"colormap": "PiYG", "contrast_limits": (-limit, limit)},
+    )
+
+
+def _spectra(
+    shape: Sequence[int],
+    kernel: np.ndarray,
+    found: Deconvolution,
+    image: SpatialImage,
+    parameters: Deconvolve,
+) -> list[Result]:
+    """Return the transfer function and the inverse's gain, in cycles per pixel from the middle."""
+    from napari_convfact.deconvolution.spectrum import deconvolution_spectra
+
+    if found.strength is None:
+        return []  # Richardson-Lucy is not linear, so it has no gain to show
+    spectra = deconvolution_spectra(
+        kernel,
+        shape,
+        method=parameters.method,
+        boundary=parameters.boundary,
+        prior=parameters.prior,
+        strength=found.strength,
+    )
+    labels = tuple(f"frequency {label}" for label in image.axis_labels[-kernel.ndim :])
+    return [
+        Result(
+            values,
+            f"{image.name} {word}",
+            like=None,
+            scale=spectra.spacing,
+            leading_axes=labels,
+            summary={"message": message},
+            display={"colormap": "magma", "visible": False},
+        )
+        for values, word, message in (
+            (spectra.transfer, "transfer", "What the PSF passes of each frequency."),
+            (spectra.gain, "gain", "By how much the inverse raises each frequency."),
+        )
+    ]
 
 
 def plan(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Plan:
@@ -332,6 +205,8 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Plan:
 def _times(shape: Sequence[int]) -> str:
     return " × ".join(str(n) for n in shape)
 
+
+__all__ = ["OPERATION", "Deconvolve"]
 
 OPERATION = Operation(
     name="deconvolve",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.factorization_pictures import pictures, real_parts
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
 from napari_convfact.operations.parameters import Field, Parameters
@@ -130,7 +131,7 @@ def job(inputs: Mapping[str, SpatialImage], parameters: FactorizeKernel) -> Job[
         results += pictures(factorization, kernel, row, number, summary)
     if parameters.apply and image is not None:
         yield Step(0, 0, "Filtering the image")
-        filtered = found[-1].apply(_planes(image), boundary=parameters.boundary)
+        filtered = found[-1].apply(colours_first(image, taps.ndim), boundary=parameters.boundary)
         results.append(_filtered(filtered, image, kernel))
     return results
 
@@ -213,13 +214,6 @@ def _times(factorization: Factorization, image: SpatialImage) -> dict[str, Any]:
         verdict = f"Fastest on this image: the chain; of the exact ways: {exact}."
     milliseconds = {f"{way} (ms)": round(1e3 * time, 3) for way, time in seconds.items()}
     return {**milliseconds, "fastest": verdict}
-
-
-def _planes(image: SpatialImage) -> Any:
-    """Return the data with colours (not alpha) as the leading axis."""
-    if not image.rgb:
-        return image.data
-    return np.moveaxis(np.asarray(image.data)[..., :3], -1, 0)
 
 
 def _filtered(filtered: np.ndarray, image: SpatialImage, kernel: SpatialImage) -> Result:

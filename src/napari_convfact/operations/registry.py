@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from napari_convfact.operations import deconvolve
+from napari_convfact.operations import convolve, deconvolve, factorize, gabor, make_kernel
 from napari_convfact.operations.operation import Operation
 
 OPERATIONS: dict[str, Operation] = {
-    operation.name: operation for operation in (deconvolve.OPERATION,)
+    operation.name: operation
+    for operation in (
+        deconvolve.OPERATION,
+        factorize.OPERATION,
+        gabor.OPERATION,
+        convolve.OPERATION,
+        make_kernel.OPERATION,
+    )
 }
 
 
