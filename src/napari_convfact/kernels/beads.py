@@ -161,6 +161,7 @@ def psf_from_beads_job(
 
     yield Step(0, total, "Looking for beads")
     fwhm = detection.estimate_fwhm(data, seeds)
+    yield Step(0, total, f"Looking for beads of {_numbers(fwhm)} voxels")
     spots = detection.find_spots(data, fwhm)
     if seeds is not None:
         seeds = _refine(seeds, spots.smoothed, fwhm)

@@ -61,8 +61,14 @@ def sample_around(
         ``(2 * half_width + 1)`` along each axis.
     """
     step = (1.0,) * data.ndim if step is None else step
-    for axis, (middle, half, spacing) in enumerate(zip(center, half_widths, step, strict=True)):
-        data = _sample_axis(data, axis, middle + spacing * np.arange(-half, half + 1))
+    axes = zip(center, half_widths, step, strict=True)
+    positions = [middle + spacing * np.arange(-half, half + 1) for middle, half, spacing in axes]
+    # First a view of the neighbourhood, so that the work does not grow with the whole array.
+    first = [max(0, int(p[0]) - _SPLINE_REACH) for p in positions]
+    last = [max(0, int(p[-1]) + _SPLINE_REACH + 2) for p in positions]
+    data = data[tuple(slice(a, b) for a, b in zip(first, last, strict=True))]
+    for axis, start in enumerate(first):
+        data = _sample_axis(data, axis, positions[axis] - start)
     return data
 
 
