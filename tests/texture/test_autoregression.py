@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
-from conftest import CAUSAL, SYMMETRIC
+from texture_targets import CAUSAL, SYMMETRIC
 
 from napari_convfact.foundation.job import Step
 from napari_convfact.texture.autoregression import autoregression_job, fit_autoregression

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
-from conftest import CAUSAL, SYMMETRIC, half_plane_kernel
+from texture_targets import CAUSAL, SYMMETRIC, half_plane_kernel
 
 from napari_convfact.texture.spectrum import ar_spectrum, ar_synthesize
 

@@ -1,0 +1,162 @@
+"""Feature maps of textures for pixel classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.job import Job
+from napari_convfact.foundation.validate import CheckedImage, check_image
+from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.texture.bank_learning import learn_bank_job
+from napari_convfact.texture.local import local_autoregression_job
+from napari_convfact.texture.maps import log_energy, residual_maps_job
+from napari_convfact.texture.pooling import GaussianPool
+
+Feature = Literal["residual", "local", "gabor", "intensity"]
+FEATURES = ("residual", "local", "gabor", "intensity")
+DILATIONS = (1, 2, 4)
+# Kernels of a bank that is learned from the image itself, for each dilation.
+_BANK_SIZE = 8
+# Energies of waves are averaged over at least a wave.
+_SMALLEST_GABOR_POOL = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class PixelFeatures:
+    """Feature maps of one image.
+
+    Attributes
+    ----------
+    maps : numpy.ndarray
+        float32, ``(features, *n)``, finite.
+    names : tuple of str
+        One for each map.
+    missing : numpy.ndarray or None
+        bool ``(*n)``: pixels that have no value in the image.
+    """
+
+    maps: np.ndarray
+    names: tuple[str, ...]
+    missing: np.ndarray | None = None
+
+
+def pixel_features_job(
+    image: Any,
+    features: Sequence[Feature] = ("local", "gabor"),
+    *,
+    bank: KernelBank | None = None,
+    sigma: float = 6.0,
+    channel_axis: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> Job[PixelFeatures]:
+    """Generate the feature maps of an image; see `classify_pixels` for the parameters."""
+    unknown = [name for name in features if name not in FEATURES]
+    if unknown or not features:
+        raise ValueError(
+            f"features must be some of {', '.join(FEATURES)}, not {tuple(features)!r}."
+        )
+    checked = check_image(image, missing="fill", ndim=1 + (channel_axis is not None))
+    planes, missing = _planes(checked, channel_axis)
+    if planes[0].ndim > 3:
+        raise ValueError(f"The image has {planes[0].ndim} axes: pass at most three.")
+    if not np.isfinite(sigma) or sigma <= 0:
+        raise ValueError(f"sigma must be positive, not {sigma!r}.")
+    recipe = _Recipe(bank, sigma, seed, device)
+    maps: list[np.ndarray] = []
+    names: list[str] = []
+    for channel, plane in enumerate(planes):
+        for name in dict.fromkeys(features):
+            stack, labels = yield from recipe.job(name)(plane)
+            maps.append(stack)
+            suffix = f", channel {channel}" if len(planes) > 1 else ""
+            names += [f"{name}: {label}{suffix}" for label in labels]
+    return PixelFeatures(np.concatenate(maps), tuple(names), missing)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """The settings that all features share."""
+
+    bank: KernelBank | None
+    sigma: float
+    seed: int
+    device: str
+
+    def job(self, name: str) -> Callable[[np.ndarray], Job[tuple[np.ndarray, list[str]]]]:
+        """Return the generator that makes one kind of feature."""
+        return {
+            "residual": self._residual,
+            "local": self._local,
+            "gabor": self._gabor,
+            "intensity": self._intensity,
+        }[name]
+
+    def _residual(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
+        bank = self.bank
+        if bank is None:
+            bank = yield from learn_bank_job(
+                image,
+                _BANK_SIZE,
+                radius=1,
+                dilations=DILATIONS,
+                ndim=image.ndim,
+                seed=self.seed,
+                device=self.device,
+            )
+        maps = yield from residual_maps_job(image, bank, sigma=self.sigma, device=self.device)
+        _, variance = self._local_moments(image)
+        # Energies over the variance do not follow the contrast; that is a map of its own.
+        return np.concatenate([maps - variance, variance[None]]), [*bank.names, "log variance"]
+
+    def _local(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
+        models = yield from local_autoregression_job(
+            image, dilations=DILATIONS, sigma=self.sigma, device=self.device
+        )
+        return models.features(), models.feature_names()
+
+    def _gabor(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
+        from napari_convfact.gabor.bank import gabor_bank
+        from napari_convfact.gabor.responses import gabor_filter
+
+        bank = gabor_bank(ndim=image.ndim)
+        responses = gabor_filter(image, bank, device=self.device)
+        computed = yield from responses.compute(["energy"])
+        energy = computed["energy"]
+        maps = np.empty(energy.shape, dtype=np.float32)
+        names = []
+        for scale, frequency in enumerate(bank.frequencies):
+            pool = GaussianPool(max(_SMALLEST_GABOR_POOL, 1 / float(frequency)), image.ndim)
+            pooled = pool(torch.as_tensor(energy[scale]))
+            maps[scale] = log_energy(pooled).numpy()
+            names += [f"frequency {frequency:.3g}, {i}" for i in range(energy.shape[1])]
+        return maps.reshape(-1, *image.shape), names
+
+    def _intensity(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
+        yield from ()
+        mean, variance = self._local_moments(image)
+        return np.stack([mean, variance]), ["mean", "log variance"]
+
+    def _local_moments(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pool = GaussianPool(self.sigma, image.ndim)
+        x = torch.as_tensor(image, device=choose_device(self.device).name)
+        mean = pool(x)
+        variance = pool((x - mean).square())
+        return mean.cpu().numpy(), log_energy(variance).cpu().numpy()
+
+
+def _planes(
+    checked: CheckedImage, channel_axis: int | None
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    if channel_axis is None:
+        return [checked.data], checked.missing
+    missing: np.ndarray | None = None
+    if checked.missing is not None:
+        missing = np.asarray(checked.missing.any(axis=channel_axis))
+    return [np.ascontiguousarray(p) for p in np.moveaxis(checked.data, channel_axis, 0)], missing

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+from skimage import data
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+from texture_targets import NAMES
+
+from napari_convfact.foundation.job import run
+from napari_convfact.texture.bank_learning import learn_bank
+from napari_convfact.texture.pixel_features import pixel_features_job
+from napari_convfact.texture.pixels import classify_pixels, classify_pixels_job
+
+
+def mosaic(seed, size=160):
+    """Three textures in quadrants around a disk, and 0.5 % of the pixels painted."""
+    rng = np.random.default_rng(seed)
+    truth = np.ones((size, size), int)
+    truth[:, size // 2 :] = 2
+    truth[size // 2 :, : size // 2] = 3
+    truth[size // 2 :, size // 2 :] = 1
+    y, x = np.mgrid[:size, :size] - size / 2
+    truth[y**2 + x**2 < (0.2 * size) ** 2] = 3
+    image = np.zeros((size, size), np.float32)
+    for label, name in enumerate(NAMES, start=1):
+        texture = getattr(data, name)().astype(np.float32)
+        texture = (texture - texture.mean()) / texture.std()
+        top, left = rng.integers(0, 512 - size, 2)
+        image[truth == label] = texture[top : top + size, left : left + size][truth == label]
+    paint = np.zeros_like(truth)
+    for label in (1, 2, 3):
+        while (paint == label).sum() < 0.005 * size**2 / 3:
+            top, left = rng.integers(0, size - 12, 2)
+            stroke = np.s_[top : top + 3, left : left + 12]
+            if (truth[stroke] == label).all():
+                paint[stroke] = label
+    return image, truth, paint
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return mosaic(0, 128)
+
+
+def test_a_little_paint_segments_a_mosaic_better_than_basic_features():
+    gains = []
+    for seed in range(3):
+        image, truth, paint = mosaic(seed)
+        rest = paint == 0
+        basic = multiscale_basic_features(image)
+        forest = RandomForestClassifier(100, random_state=0).fit(basic[~rest], paint[~rest])
+        theirs = np.mean(forest.predict(basic[rest]) == truth[rest])
+        ours = np.mean(classify_pixels(image, paint)[rest] == truth[rest])
+        gains.append(ours - theirs)
+    assert np.mean(gains) >= 0.25
+
+
+@pytest.mark.parametrize(
+    "features", [("local",), ("residual",), ("gabor",), ("local", "intensity")]
+)
+def test_each_kind_of_feature_can_be_used(scene, features):
+    image, truth, paint = scene
+    dense = classify_pixels(image, paint, features, n_trees=30)
+    assert dense.shape == image.shape
+    assert dense.dtype == np.int32
+    assert np.mean(dense == truth) > 0.6
+
+
+def test_probabilities_are_in_the_order_of_the_labels(scene):
+    image, _, paint = scene
+    renamed = np.choose(paint, [0, 40, 7, 12])
+    dense, shares = classify_pixels(image, renamed, n_trees=20, probabilities=True)
+    assert shares.shape == (3, *image.shape)
+    np.testing.assert_allclose(shares.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(np.array([7, 12, 40])[shares.argmax(axis=0)], dense)
+
+
+def test_known_feature_maps_are_not_computed_again(scene):
+    image, _, paint = scene
+    computed = run(pixel_features_job(image, ("local",)))
+    steps = []
+    again = run(classify_pixels_job(image, paint, n_trees=10, computed=computed), steps.append)
+    assert {step.message for step in steps} == {"Growing 10 trees", "Classifying pixels"}
+    np.testing.assert_array_equal(
+        again.labels, classify_pixels(image, paint, ("local",), n_trees=10)
+    )
+    assert sum(again.importances.values()) == pytest.approx(1)
+    assert set(again.importances) == set(computed.names)
+
+
+def test_a_bank_from_elsewhere_can_be_used(scene):
+    image, truth, paint = scene
+    bank = learn_bank([getattr(data, name)() for name in NAMES], 6, radius=1)
+    dense = classify_pixels(image, paint, ("residual",), bank=bank, n_trees=30)
+    assert np.mean(dense == truth) > 0.7
+
+
+def test_pixels_without_a_value_have_no_label(scene):
+    image, _, paint = scene
+    holes = image.copy()
+    holes[3:6, 3:9] = np.nan
+    dense = classify_pixels(holes, paint, ("local",), n_trees=10)
+    assert (dense[3:6, 3:9] == 0).all()
+    assert (dense == 0).sum() == 18
+
+
+def test_channels_have_features_of_their_own(scene):
+    image, _, paint = scene
+    colour = np.stack([image, image[::-1], image.T], axis=-1)
+    computed = run(pixel_features_job(colour, ("local",), channel_axis=-1))
+    assert computed.maps.shape == (3 * 18, *image.shape)
+    assert len(set(computed.names)) == 54
+    dense = classify_pixels(colour, paint, ("local",), channel_axis=-1, n_trees=5)
+    assert dense.shape == image.shape
+
+
+def test_volumes_can_be_segmented():
+    rng = np.random.default_rng(0)
+    volume = rng.normal(size=(16, 32, 32))
+    volume[:, :, 16:] = np.repeat(rng.normal(size=(16, 32, 8)), 2, axis=2)
+    paint = np.zeros(volume.shape, int)
+    paint[8, 10:20, 6:9] = 1
+    paint[8, 10:20, 24:27] = 2
+    dense = classify_pixels(volume, paint, ("local",), sigma=2, n_trees=30)
+    assert np.mean(dense[:, :, :13] == 1) > 0.9
+    assert np.mean(dense[:, :, 19:] == 2) > 0.9
+
+
+def test_it_can_be_cancelled(scene):
+    job = classify_pixels_job(scene[0], scene[2])
+    for _ in range(3):
+        next(job)
+    job.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"features": ("haralick",)}, "features must be some of"),
+        ({"features": ()}, "features must be some of"),
+        ({"sigma": 0}, "sigma must be positive"),
+        ({"n_trees": 0}, "n_trees must be"),
+        ({"sparse_labels": np.zeros((5, 5), int)}, "labels' shape"),
+        ({"sparse_labels": np.ones((128, 128), int)}, "at least two labels"),
+        ({"sparse_labels": np.ones((128, 128))}, "whole numbers"),
+    ],
+)
+def test_bad_arguments_are_refused_in_a_sentence(scene, arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        classify_pixels(**{"image": scene[0], "sparse_labels": scene[2], **arguments})
