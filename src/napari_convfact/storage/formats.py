@@ -42,8 +42,8 @@ def read_image(path: str | Path) -> SpatialImage:
         raise ValueError(f"There is no file {path}.")
     try:
         return replace(reader(path), path=str(path.resolve()))
-    except (OSError, EOFError, KeyError, IndexError, tiff.TiffFileError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}.") from error
+    except (OSError, EOFError, LookupError, ValueError, tiff.TiffFileError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
 
 
 def write_image(
