@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from napari_convfact.kernels.prepare import prepare_kernel
+from napari_convfact.kernels.shapes import laplacian_of_gaussian
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -155,6 +156,13 @@ def test_a_tail_is_not_taken_for_background():
     assert report.background < 1e-6 * cone.max()
 
 
+def test_a_high_level_at_the_edges_is_left_alone_and_named():
+    kernel = 10 * gaussian((31, 31), (15, 15), 2) + 30
+    _, report = prepare_kernel(kernel)
+    assert report.background == 0
+    assert "75% of its peak" in str(report)
+
+
 def test_background_as_a_number_and_none():
     kernel = gaussian((15,), (7,), 1.5) + 0.5
     assert prepare_kernel(kernel, background=0.5)[1].background == 0.5
@@ -168,6 +176,8 @@ def test_a_filter_kernel_keeps_values_and_sign():
     out, report = prepare_kernel(kernel, normalize=False)
     np.testing.assert_array_equal(out, kernel)
     assert report.background == 0
+    curvature = laplacian_of_gaussian(2.0)
+    np.testing.assert_array_equal(prepare_kernel(curvature, normalize=False)[0], curvature)
     edge = np.array([[0.0, 1, -3]])
     out, report = prepare_kernel(edge, normalize=False)  # the peak of the magnitudes
     np.testing.assert_array_equal(out, [[1, -3, 0]])

@@ -29,7 +29,7 @@ class KernelReport:
     background : float
         What was subtracted.
     lost_energy : float
-        Fraction of the sum (of magnitudes, for a filter kernel) that the crop cut off.
+        Fraction of the sum that the crop cut off.
     voxel_size_before, voxel_size : tuple of float or None
         Voxel sizes, None where they were not given.
     notes : tuple of str
@@ -108,9 +108,9 @@ def prepare_kernel(
     normalize : bool
         True for PSFs: negative values are set to zero and the sum becomes 1. False for
         filter kernels, whose sum may be zero or negative: values keep their size and sign,
-        and "peak", "centroid" and energy refer to magnitudes.
+        "peak" and "centroid" refer to magnitudes, and only zeros are cut off.
     energy : float
-        Fraction of the sum that the crop keeps, in (0, 1]; 1 cuts off zeros only.
+        Fraction of the sum that the crop of a PSF keeps, in (0, 1]; 1 cuts off zeros only.
     voxel_size, target_voxel_size : float or sequence of float, optional
         The kernel's voxel size and the image's, in the same unit, one number or one per
         axis. If both are given and differ, the kernel is interpolated by a cubic spline.
@@ -147,7 +147,8 @@ def prepare_kernel(
     middle = _find_center(np.abs(values), center)
     shift = tuple(n // 2 - m for n, m in zip(shape_before, middle, strict=True))
     values = _sample(values, middle, _steps(values.shape, before, target), normalize)
-    values, lost, hints = _finish(values, energy, normalize)
+    # Without its smallest values, a filter kernel would no longer have its sum.
+    values, lost, hints = _finish(values, energy if normalize else 1.0, normalize)
     report = KernelReport(
         shape_before=shape_before,
         shape=values.shape,

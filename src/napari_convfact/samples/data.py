@@ -55,7 +55,7 @@ def confocal_grid() -> list[LayerData]:
 
 def confocal_beads() -> list[LayerData]:
     """Return the layer of four beads taken with the same microscope, z x y x."""
-    return [_layer("confocal_beads", colormap="gray", gamma=0.5)]
+    return [_layer("confocal_beads", colormap="gray", gamma=0.5, contrast_limits=(1, 100))]
 
 
 def blurred_camera() -> list[LayerData]:
