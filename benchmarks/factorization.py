@@ -10,7 +10,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,21 @@ import numpy as np
 import original_notebook as original
 import torch
 
+from napari_convfact.factorization.chain import Layout
 from napari_convfact.factorization.factorize import factorize
+from napari_convfact.factorization.solver import ChainModel, Progress, minimize
+from napari_convfact.factorization.starts import draw
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "factorization"))
-from factorization_targets import disk, nmse, normal_kernels, wavelet
+from factorization_targets import (
+    BINOMIAL,
+    LAPLACIAN,
+    disk,
+    nmse,
+    normal_kernels,
+    product,
+    wavelet,
+)
 
 CASES = (
     ("lh", 2, original.TWO_FACTORS),
@@ -34,6 +45,7 @@ CASES = (
 )
 CLOSED_FORM_CALLS = 100
 SEARCHES = 5
+STARTS_OF_EACH = 128
 
 
 def cpu_seconds(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -55,9 +67,10 @@ def against_the_original(rounds: int) -> None:
             worst[name] = max(worst[name], error)
 
         for turn in range(rounds):
-            seconds, response = cpu_seconds(
+            seconds, fitted = cpu_seconds(
                 lambda: original.fit(kernel, n_factors, setting, turn)  # noqa: B023
             )
+            response, diverged = fitted
             note("original", seconds, nmse(original.standardized(kernel), response))
             for _ in range(CLOSED_FORM_CALLS):
                 seconds, found = cpu_seconds(lambda: factorize(kernel, shapes))  # noqa: B023
@@ -68,7 +81,7 @@ def against_the_original(rounds: int) -> None:
                 )
                 note("search", seconds, nmse(kernel, found.reconstruction))
         medians = {name: statistics.median(values) for name, values in times.items()}
-        cells = [f"{worst['original']:.3e}, {medians['original']:.2f} s"]
+        cells = [f"{worst['original']:.3e}, {medians['original']:.2f} s, {diverged} starts diverge"]
         for name in ("closed form", "search"):
             ratio = medians["original"] / medians[name]
             cells.append(f"{worst[name]:.6g}, {1e3 * medians[name]:.3g} ms ({ratio:.0f}x)")
@@ -98,6 +111,37 @@ def without_a_closed_form() -> None:
         print(f"| {name} | {error:.6g} | {share:.0%} | {total:.2g} | {milliseconds:.0f} ms |")
 
 
+def which_starts_help() -> None:
+    """Print the share of starts of each stratum that reach the best known error."""
+    print("| kernel | random | symmetric | from roots |")
+    print("|---|---|---|---|")
+    cases = (
+        ("Laplacian * binomial, 2 x (3x3)", product([LAPLACIAN, BINOMIAL]), 2, 1e-20),
+        ("LL, 2 x (3x3)", wavelet("ll")[6:11, 6:11], 2, 1e-20),
+        ("disk of radius 3, 3 x (3x3)", disk(3, 7), 3, 2.9693e-3),
+        ("normal 7x7, 3 x (3x3)", normal_kernels()[1], 3, 1.818e-1),
+    )
+    for name, kernel, n_factors, bar in cases:
+        layout = Layout(((3, 3),) * n_factors, (1,) * n_factors)
+        model = ChainModel(layout, kernel / np.linalg.norm(kernel))
+        starts = draw(kernel, layout, 1, 3 * STARTS_OF_EACH, np.random.default_rng(0))
+        shares = []
+        for stratum in range(3):
+            search = minimize(model, model.fit_gains(starts[stratum::3]), 150, floor=-1.0)
+            shares.append(np.mean(finished(search).cost <= bar))
+        cells = " | ".join(f"{share:.0%}" for share in shares)
+        print(f"| {name} | {cells} |")
+
+
+def finished(search: Generator[float, None, Progress]) -> Progress:
+    while True:
+        try:
+            next(search)
+        except StopIteration as stop:
+            progress: Progress = stop.value
+            return progress
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1, help="runs of the original algorithm")
@@ -108,6 +152,8 @@ def main() -> None:
     against_the_original(options.rounds)
     print()
     without_a_closed_form()
+    print()
+    which_starts_help()
 
 
 if __name__ == "__main__":

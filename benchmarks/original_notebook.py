@@ -49,7 +49,7 @@ THREE_FACTORS = Setting(data_weight=500.0, learning_rate=5e-3)
 LOW_PASS = Setting(data_weight=1000.0, sum_weight=0.0, learning_rate=5e-3)
 
 
-def fit(target: np.ndarray, n_factors: int, setting: Setting, seed: int) -> np.ndarray:
+def fit(target: np.ndarray, n_factors: int, setting: Setting, seed: int) -> tuple[np.ndarray, int]:
     """Fit a chain of 3 x 3 kernels.
 
     Parameters
@@ -65,19 +65,23 @@ def fit(target: np.ndarray, n_factors: int, setting: Setting, seed: int) -> np.n
 
     Returns
     -------
-    numpy.ndarray
-        The best chain's response, in the units of `target` standardized.
+    response : numpy.ndarray
+        The best chain's, in the units of `target` standardized.
+    diverged : int
+        How many starts ended in NaN.
     """
     torch.manual_seed(seed)
     y = torch.as_tensor(standardized(target), dtype=torch.float32)[None, None]
     impulse = torch.zeros_like(y)
     impulse[0, 0, y.shape[2] // 2, y.shape[3] // 2] = 1
     best_loss, best = np.inf, np.zeros((n_factors, 3, 3), np.float32)
+    diverged = 0
     for _ in range(setting.starts):
-        loss, weights = _one_start(impulse, y, n_factors, setting)
+        loss, weights, last = _one_start(impulse, y, n_factors, setting)
+        diverged += not np.isfinite(last)
         if loss < best_loss:
             best_loss, best = loss, weights
-    return _chain(impulse, torch.as_tensor(best)[:, None, None])[0, 0].numpy()
+    return _chain(impulse, torch.as_tensor(best)[:, None, None])[0, 0].numpy(), diverged
 
 
 def standardized(target: np.ndarray) -> np.ndarray:
@@ -87,7 +91,7 @@ def standardized(target: np.ndarray) -> np.ndarray:
 
 def _one_start(
     impulse: torch.Tensor, y: torch.Tensor, n_factors: int, setting: Setting
-) -> tuple[float, np.ndarray]:
+) -> tuple[float, np.ndarray, float]:
     weights = [torch.randn(1, 1, 3, 3, requires_grad=True) for _ in range(n_factors)]
     optimizers = [torch.optim.SGD([w], lr=setting.learning_rate) for w in weights]
     best_loss, best = np.inf, np.zeros((n_factors, 3, 3), np.float32)
@@ -101,7 +105,7 @@ def _one_start(
             if loss.item() < best_loss:
                 best_loss = loss.item()
                 best = np.stack([w.detach().numpy()[0, 0] for w in weights])
-    return best_loss, best
+    return best_loss, best, loss.item()
 
 
 def _chain(x: torch.Tensor, weights: list[torch.Tensor] | torch.Tensor) -> torch.Tensor:

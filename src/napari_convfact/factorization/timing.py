@@ -1,4 +1,4 @@
-"""Measure every way to apply a factorized kernel."""
+"""Measure a factorization beside the exact ways to apply its kernel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from napari_convfact.convolution.engines import MOST_MULTIPLICATIONS, fused_seconds
-from napari_convfact.execution import measure
 from napari_convfact.execution.chain import Chain
-from napari_convfact.factorization.certificates import separate
 from napari_convfact.factorization.result import Factorization
-from napari_convfact.foundation import fft
+from napari_convfact.factorization.ways import EXACT, fft_way, fused_way, separable_ways
 
 
 def measure_ways(factorization: Factorization, shape: Sequence[int]) -> dict[str, float]:
@@ -32,24 +29,20 @@ def measure_ways(factorization: Factorization, shape: Sequence[int]) -> dict[str
         Seconds by ``"chain"``, ``"FFT"`` and, where they make sense, ``"direct"`` and
         ``"separable"``. Large images are probed on a part.
     """
-    kernel = factorization.kernel
-    box = _box(kernel)
+    kernel, cpu = _without_zeros_around(factorization.kernel), torch.device("cpu")
     chains = [Chain.of(factors, factorization.dilations) for factors in factorization.terms]
-    torus = fft.fast_shape([n + k - 1 for n, k in zip(shape, box.shape, strict=True)])
-    times = {
-        "chain": fused_seconds(chains, shape, torch.float32),
-        "FFT": measure.fft_seconds(torus, torch.float32, torch.device("cpu")),
+    error = factorization.relative_error
+    ways = {
+        "chain": fused_way("chain", "chain", chains, error, shape, cpu),
+        "FFT": fft_way(kernel, shape, cpu),
+        "direct": fused_way("direct", "direct", [Chain.of([kernel])], 0.0, shape, cpu),
     }
-    if math.prod(box.shape) <= MOST_MULTIPLICATIONS:
-        times["direct"] = fused_seconds([Chain.of([box])], shape, torch.float32)
     if factorization.macs_separable is not None and kernel.ndim > 1:
-        times["separable"] = fused_seconds(
-            [Chain.separable(separate(box)[0])], shape, torch.float32
-        )
-    return times
+        ways["separable"] = separable_ways(kernel, EXACT, shape, cpu)[0]
+    seconds = {name: way.seconds for name, way in ways.items()}
+    return {name: value for name, value in seconds.items() if math.isfinite(value)}
 
 
-def _box(kernel: np.ndarray) -> np.ndarray:
-    """Return the kernel's taps without zeros around them."""
+def _without_zeros_around(kernel: np.ndarray) -> np.ndarray:
     taps = np.nonzero(kernel)
     return kernel[tuple(slice(int(i.min()), int(i.max()) + 1) for i in taps)]
