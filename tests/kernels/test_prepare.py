@@ -117,6 +117,14 @@ def test_resampling_and_centring_in_one_step():
     np.testing.assert_allclose(out, expected / expected.sum(), atol=1e-3 * out.max())
 
 
+def test_voxels_too_coarse_for_the_kernel_are_named():
+    kernel = gaussian((9, 9), (4, 4), 1.0)
+    out, report = prepare_kernel(kernel, voxel_size=1, target_voxel_size=8)
+    assert out.max() > 0.9
+    assert "does not blur" in str(report)
+    assert "does not blur" not in str(prepare_kernel(kernel)[1])
+
+
 def test_resampling_leaves_an_axis_of_one_voxel():
     out, _ = prepare_kernel(
         gaussian((1, 21), (0, 10), 2.0), voxel_size=(0.5, 0.1), target_voxel_size=(0.1, 0.2)

@@ -230,7 +230,7 @@ def _finish(
     hints: tuple[str, ...] = ()
     if normalize:
         cropped = cropped / cropped.sum()
-        if cropped.size > 1 and cropped.max() > 0.9:
+        if values.size > 1 and cropped.max() > 0.9:
             hints = ("Nearly all of it is in one voxel: at this voxel size it does not blur.",)
     return cropped, lost, hints
 
