@@ -116,7 +116,7 @@ def orientation_colors(
         ``(*n)`` angles, shown as hue (red is 0, cyan a right angle), or ``(3, *n)`` vectors,
         whose components' magnitudes are shown as red (x), green (y) and blue (z).
     coherence : numpy.ndarray
-        ``(*n)`` in [0, 1], shown as saturation.
+        ``(*n)`` in [0, 1]; its root is shown as saturation.
     value : numpy.ndarray
         ``(*n)`` in [0, 1], shown as brightness.
 
@@ -132,7 +132,7 @@ def orientation_colors(
     else:
         pure = np.abs(np.moveaxis(orientation, 0, -1))[..., ::-1]
         pure = pure / np.maximum(pure.max(axis=-1, keepdims=True), 1e-12)
-    saturated = 1 - coherence[..., None] * (1 - pure)
+    saturated = 1 - np.sqrt(coherence)[..., None] * (1 - pure)
     return (value[..., None] * saturated).astype(np.float32)
 
 

@@ -150,7 +150,7 @@ class GaborResponses:
         return self._maps["total_energy"]
 
     def orientation_rgb(self, *, gain: float | None = None) -> np.ndarray:
-        """Return the orientation as hue, the coherence as saturation.
+        """Return the orientation as hue, the root of the coherence as saturation.
 
         Parameters
         ----------
