@@ -137,3 +137,13 @@ def test_the_choices_follow_the_layer_list(widget, viewer):
     assert choice.count() == 1
     viewer.layers.remove("renamed")
     assert choice.layer is None
+
+
+def test_it_runs_on_each_selected_layer(widget, viewer, qtbot):
+    viewer.add_image(np.ones((8, 8)), name="more")
+    viewer.add_image(np.ones((8, 8)), name="not this")
+    viewer.layers.selection = {viewer.layers["cells"], viewer.layers["more"]}
+    widget.run_selected()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=20_000)
+    assert [layer.name for layer in viewer.layers[3:]] == ["cells counted", "more counted"]
+    assert is_ready(widget)

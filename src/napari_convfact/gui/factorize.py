@@ -14,5 +14,7 @@ if TYPE_CHECKING:
 class FactorizeKernelWidget(OperationWidget):
     """Factorize a kernel layer into a chain of small kernels."""
 
+    previews = False
+
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer, Points, Shapes
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 class MakeKernelWidget(OperationWidget):
     """Make a PSF or a filter kernel: by optics, from beads, or by formula."""
+
+    previews = False
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)
@@ -62,7 +64,7 @@ class MakeKernelWidget(OperationWidget):
             return None
         return (selected or layers)[-1]
 
-    def _in_image(self, layer: Layer, points: np.ndarray) -> list[np.ndarray]:
+    def _in_image(self, layer: Layer, points: np.ndarray) -> list[list[float]]:
         """Return points of a layer in voxels of the chosen image."""
-        image = self.choices["image"].layer
-        return [np.asarray(image.world_to_data(layer.data_to_world(point))) for point in points]
+        image: Any = self.choices["image"].layer
+        return [list(image.world_to_data(layer.data_to_world(point))) for point in points]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
@@ -22,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_convfact.foundation.job import Step
 from napari_convfact.foundation.memory import check_memory, format_bytes
+from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layer_choice import LayerChoice
@@ -53,6 +55,9 @@ class OperationWidget(QWidget):
         What to run.
     """
 
+    #: Whether the result can be shown on the visible part of the first input.
+    previews = True
+
     def __init__(self, viewer: Viewer, operation: Operation) -> None:
         super().__init__()
         self.viewer = viewer
@@ -62,6 +67,7 @@ class OperationWidget(QWidget):
         self.form = ParameterForm(operation.parameters)
         self.preview = Preview(viewer, operation, self._preview_request, self)
         self._running: _Run | None = None
+        self._waiting: list[dict[str, Layer]] = []
         self._newest: Layer | None = None
         self._build()
         self._fill_form()
@@ -78,11 +84,43 @@ class OperationWidget(QWidget):
     def run(self) -> None:
         """Start the operation on the chosen layers."""
         try:
+            layers = self._layers()
+        except ValueError as error:
+            self._report_error(error)
+            return
+        self._start(layers)
+
+    def run_selected(self) -> None:
+        """Start the operation on each selected image layer, one after the other."""
+        first = self.operation.inputs[0].name
+        try:
+            layers = self._layers()
+        except ValueError as error:
+            self._report_error(error)
+            return
+        others = [layer for name, layer in layers.items() if name != first]
+        self._waiting = [
+            layers | {first: layer}
+            for layer in self.viewer.layers
+            if layer in self.viewer.layers.selection
+            and isinstance(layer, Image)
+            and layer not in others
+        ]
+        if not self._waiting:
+            show_error("Select the image layers to run on in the layer list first.")
+        self._start_next()
+
+    def _start_next(self) -> None:
+        while self._waiting and not self.runner.busy:
+            self._start(self._waiting.pop(0))
+
+    def _start(self, layers: dict[str, Layer]) -> None:
+        try:
             parameters = self.form.parameters()
-            layers, inputs = self._inputs()
+            inputs = {name: spatial_image(layer) for name, layer in layers.items()}
             self._check_plan(inputs, parameters)
         except ValueError as error:
-            show_error(f"{self.operation.title}: {error}")
+            self._report_error(error)
             return
         self._running = _Run(layers, inputs, parameters)
         self._findings.hide()
@@ -93,8 +131,7 @@ class OperationWidget(QWidget):
         if self.runner.busy:
             return
         try:
-            _, inputs = self._inputs()
-            text = self._check_plan(inputs, self.form.parameters())
+            text = self._check_plan(self._inputs(), self.form.parameters())
             ready = True
         except ValueError as error:
             text, ready = str(error), False
@@ -168,15 +205,20 @@ class OperationWidget(QWidget):
         self._cancel.setEnabled(False)
         row.addWidget(self._run, 2)
         row.addWidget(self._cancel, 1)
-        row.addWidget(RecipeMenu(self.operation, self._request, self.form.set_values, self))
+        menu = RecipeMenu(self.operation, self._request, self.form.set_values, self)
+        if self.previews:
+            menu.add_action("Run on selected layers", self.run_selected)
+        row.addWidget(menu)
         return row
 
     def _view_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
         self._preview_box = QCheckBox("Preview")
+        self._preview_box.setVisible(self.previews)
         self._preview_box.setToolTip("Show the result on the visible part as you change the form.")
         self._compare = QPushButton("Before / after")
         self._compare.setToolTip("Hide or show the newest result, to compare it with its image.")
+        self._compare.setVisible(self.previews)
         self._compare.setEnabled(False)
         row.addWidget(self._preview_box, 1)
         row.addWidget(self._compare, 1)
@@ -211,10 +253,10 @@ class OperationWidget(QWidget):
         remember(self.operation.name, values)
 
     def _request(self) -> tuple[dict[str, SpatialImage], Parameters]:
-        return self._inputs()[1], self.form.parameters()
+        return self._inputs(), self.form.parameters()
 
     def _preview_request(self) -> PreviewRequest:
-        return PreviewRequest(self._inputs()[0], self.form.parameters())
+        return PreviewRequest(self._layers(), self.form.parameters())
 
     def _refresh_compare(self) -> None:
         self._compare.setEnabled(self._preview_box.isChecked() or self._newest is not None)
@@ -224,7 +266,7 @@ class OperationWidget(QWidget):
         if layer is not None:
             layer.visible = not layer.visible
 
-    def _inputs(self) -> tuple[dict[str, Layer], dict[str, SpatialImage]]:
+    def _layers(self) -> dict[str, Layer]:
         layers = {}
         for item in self.operation.inputs:
             layer = self.choices[item.name].layer
@@ -232,7 +274,10 @@ class OperationWidget(QWidget):
                 layers[item.name] = layer
             elif not item.optional:
                 raise ValueError(f"Open or choose a layer for “{item.label}” first.")
-        return layers, {name: spatial_image(layer) for name, layer in layers.items()}
+        return layers
+
+    def _inputs(self) -> dict[str, SpatialImage]:
+        return {name: spatial_image(layer) for name, layer in self._layers().items()}
 
     def _check_plan(self, inputs: Mapping[str, SpatialImage], parameters: Parameters) -> str:
         if self.operation.plan is None:
@@ -247,6 +292,7 @@ class OperationWidget(QWidget):
         self._progress.setFormat("Starting")
 
     def _on_cancel(self) -> None:
+        self._waiting.clear()
         self._cancel.setEnabled(False)
         self._progress.setFormat("Cancelling")
         self.runner.cancel()
@@ -268,6 +314,7 @@ class OperationWidget(QWidget):
             self.add_results(outcome.result, run)
             self._show_findings(outcome.result[0].summary)
         self.refresh()
+        self._start_next()
 
     def _set_busy(self, busy: bool) -> None:
         self._run.setEnabled(not busy)
@@ -316,25 +363,6 @@ class _Run:
         self.layers = layers
         self.inputs = inputs
         self.parameters = parameters
-
-
-def findings_text(summary: Mapping[str, Any]) -> str:
-    """Return what a job found as rich text: figures in one line, sentences below."""
-    figures, sentences = [], []
-    for name, value in summary.items():
-        label = name.replace("_", " ")
-        if isinstance(value, str) and value.endswith("."):
-            title = "" if name == "message" else f"<b>{label.capitalize()}.</b> "
-            sentences.append(f"<p>{title}{value}</p>")
-        elif isinstance(value, bool):
-            figures.append(label if value else f"not {label}")
-        elif isinstance(value, (str, int, float)) and value != "":
-            figures.append(f"{label} <b>{_readable(value)}</b>")
-    return f"<p>{', '.join(figures)}</p>{''.join(sentences)}"
-
-
-def _readable(value: float | str) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _text_label() -> QLabel:

@@ -46,13 +46,17 @@ class RecipeMenu(QPushButton):
         self._operation = operation
         self._request = request
         self._show = show
-        menu = QMenu(self)
-        menu.addAction("Copy as Python", self.copy_as_python)
-        menu.addAction("Save recipe…", self._ask_and_save)
-        menu.addAction("Load recipe…", self._ask_and_load)
-        self.setMenu(menu)
-        self.setText("Recipe")
+        self._menu = QMenu(self)
+        self.add_action("Copy as Python", self.copy_as_python)
+        self.add_action("Save recipe…", self._ask_and_save)
+        self.add_action("Load recipe…", self._ask_and_load)
+        self.setMenu(self._menu)
+        self.setText("More")
         self.setToolTip("Take this form to a script or the command line, or read it back.")
+
+    def add_action(self, text: str, action: Callable[[], object]) -> None:
+        """Add an entry to the menu."""
+        self._menu.addAction(text, action)
 
     def copy_as_python(self) -> None:
         """Put a script that does what the form says on the clipboard."""
