@@ -193,3 +193,16 @@ def test_shapes_that_do_not_fit_are_named():
         Convolution(np.ones((3, 10)), (8, 9), boundary="valid")
     with pytest.raises(ValueError, match="takes \\(8, 9\\)"):
         Convolution(np.ones((3, 3)), (8, 9)).forward(np.zeros((9, 8)))
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "reflect", "valid", "extended"])
+def test_a_constant_image_stays_constant(boundary):
+    kernel = np.random.default_rng(9).random((4, 5))
+    operator = Convolution(kernel / kernel.sum(), (13, 17), boundary=boundary)
+    blurred = operator.forward(np.full(operator.input_shape, 7, np.uint16))
+    np.testing.assert_allclose(blurred, 7, rtol=1e-6)
+
+
+def test_integers_do_not_wrap_around():
+    edge = Convolution([1, -1], (3,), boundary="valid").forward(np.array([1, 2, 1], np.uint8))
+    np.testing.assert_array_equal(edge, [1, -1])

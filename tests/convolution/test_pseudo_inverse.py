@@ -76,6 +76,17 @@ def test_rcond_cuts_what_lies_below_it():
     np.testing.assert_allclose(gains[len(kept) :], 0, atol=1e-14)
 
 
+def test_rcond_cuts_singular_values_of_small_images_with_any_boundary():
+    op = operator(gaussian(1), (10, 11), boundary="zero")
+    y = np.random.default_rng(10).standard_normal((3, 10, 11))
+    solution = op.solve(y, rcond=0.05)
+    assert solution.method == "dense"
+    expected = y.reshape(3, -1) @ np.linalg.pinv(op.dense(), rcond=0.05).T
+    np.testing.assert_allclose(solution.estimate.reshape(3, -1), expected, atol=1e-12)
+    with pytest.raises(ValueError, match="use strength instead"):
+        operator(gaussian(1), (64, 64)).pinv(np.ones((64, 64)), rcond=0.05)
+
+
 MIX34 = RNG.standard_normal((3, 4, 3, 2))
 NEAR_IDENTITY = np.zeros((2, 2, 3, 3))
 NEAR_IDENTITY[[0, 1], [0, 1], 1, 1] = 1
@@ -335,7 +346,7 @@ def test_factors_are_kept_and_frames_are_independent():
         ({"strength": -1}, "strength must be"),
         ({"prior": "laplace"}, "prior must be"),
         ({"rcond": 2}, "rcond must be"),
-        ({"rcond": 0.1}, "use strength instead"),
+        ({"rcond": 0.1, "strength": 0.1}, "use strength instead"),
         ({"method": "magic"}, "method must be one of"),
         ({"method": "cosine"}, "does not apply"),
         ({"preconditioner": "ilu"}, "preconditioner must be one of"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from napari_convfact.convolution.engines import EngineChoice, FusedEngine, choos
 from napari_convfact.convolution.fourier import FourierEngine
 from napari_convfact.convolution.geometry import plan_geometry
 from napari_convfact.convolution.sampling import dilate, every, subsample_adjoint
+from napari_convfact.convolution.solution import Solution
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import run
 from napari_convfact.foundation.validate import check_image, check_kernel
-
-if TYPE_CHECKING:
-    from napari_convfact.convolution.pseudo_inverse import Solution
 
 ENGINES = ("auto", "fft", "fused")
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -285,13 +283,14 @@ class Convolution:
             ``(..., *output_shape)``; leading axes are independent.
         rcond : float, optional
             Singular values up to `rcond` times the largest count as zero; by default those
-            within round-off. For a periodic boundary, or a symmetric kernel with "reflect".
+            within round-off. For a periodic boundary, a symmetric kernel with "reflect", or
+            an image of at most about a thousand pixels.
         strength : float
             Weight of the prior, at least 0.
         prior : {"identity", "gradient"}
             L: the identity, or the forward differences along all spatial axes.
         **options
-            method : {"auto", "fourier", "cosine", "border", "iterative"}
+            method : {"auto", "fourier", "cosine", "border", "iterative", "dense"}
                 How to solve; an exact method is taken where one applies.
             preconditioner : {"auto", "embedding", "cosine", "strang", "chan", "none"}
                 Of the iteration with a positive `strength`. Without one there is none,

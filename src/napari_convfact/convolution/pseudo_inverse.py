@@ -8,7 +8,7 @@ border for a small, well conditioned kernel with a zero boundary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from napari_convfact.convolution.capacitance import LARGEST_BORDER, border_size, factor_border
-from napari_convfact.convolution.circulant import apply_transfer, transfer_function
 from napari_convfact.convolution.conditioning import (
     diagonalized_by_cosines,
     diagonalized_by_fourier,
     why_hopeless,
 )
-from napari_convfact.convolution.cosine import apply_in_cosine_basis, cosine_eigenvalues
+from napari_convfact.convolution.direct import by_cosines, by_dense_matrix, by_fourier
 from napari_convfact.convolution.krylov import (
     KrylovResult,
     conjugate_gradients,
@@ -30,56 +29,20 @@ from napari_convfact.convolution.krylov import (
 )
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.convolution.preconditioners import PRECONDITIONERS, make_preconditioner
-from napari_convfact.convolution.prior import (
-    apply_prior_normal,
-    check_prior,
-    cosine_prior_symbol,
-    prior_symbol,
-)
-from napari_convfact.convolution.spectral import inverse_transfer
-from napari_convfact.foundation import fft
+from napari_convfact.convolution.prior import apply_prior_normal, check_prior
+from napari_convfact.convolution.solution import Solution
 from napari_convfact.foundation.job import Job, Step
 
-METHODS = ("auto", "fourier", "cosine", "border", "iterative")
+METHODS = ("auto", "fourier", "cosine", "border", "iterative", "dense")
 
 # Tolerances that leave the error of well conditioned problems at round-off.
 _LEAST_SQUARES_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-14}
 _REGULARIZED_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 _LEAST_SQUARES_ITERATIONS = 2000
 _REGULARIZED_ITERATIONS = 500
+_LARGEST_DENSE = 2**20
 
-Direct = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """A solution of ``y = A x`` and how it was found.
-
-    Attributes
-    ----------
-    estimate : numpy.ndarray
-        x, ``(..., *input_shape)``.
-    method : {"fourier", "cosine", "border", "iterative"}
-        What was done.
-    strength : float
-        Weight of the prior.
-    iterations : int
-        0 for the direct methods.
-    converged : bool
-        Whether the tolerance was reached; True for the direct methods.
-    history : tuple of float
-        Relative residual of the normal equations after each iteration.
-    message : str
-        One sentence for the user; empty if there is nothing to say.
-    """
-
-    estimate: np.ndarray
-    method: str
-    strength: float
-    iterations: int
-    converged: bool
-    history: tuple[float, ...]
-    message: str
+Map = Callable[[Tensor], Tensor]
 
 
 def solve(
@@ -129,7 +92,9 @@ def solve(
         return _least_squares(operator, data, tolerance, max_iterations)
     if chosen == "border":
         return _by_border(operator, data, tolerance, max_iterations)
-    diagonal = _by_fourier if chosen == "fourier" else _by_cosines
+    if chosen == "dense":
+        return by_dense_matrix(operator, data, rcond)
+    diagonal = by_fourier if chosen == "fourier" else by_cosines
     return diagonal(operator, data, rcond, strength, prior)
 
 
@@ -152,6 +117,7 @@ def _choose_method(operator: Convolution, method: str, rcond: float | None, stre
         "cosine": lambda: diagonalized_by_cosines(operator),
         "border": lambda: rcond is None and strength == 0 and _border_applies(operator),
         "iterative": lambda: rcond is None,
+        "dense": lambda: strength == 0 and _is_small(operator),
     }
     if method != "auto":
         if not applies[method]():
@@ -161,9 +127,13 @@ def _choose_method(operator: Convolution, method: str, rcond: float | None, stre
         if check():
             return name
     raise ValueError(
-        "rcond needs the singular values, which are known for a periodic boundary, or a "
-        "symmetric kernel with boundary 'reflect': use strength instead."
+        "rcond needs the singular values, which are known for a periodic boundary, a symmetric "
+        "kernel with boundary 'reflect', or a small image: use strength instead."
     )
+
+
+def _is_small(operator: Convolution) -> bool:
+    return prod(operator.input_shape) * prod(operator.output_shape) <= _LARGEST_DENSE
 
 
 def _border_applies(operator: Convolution) -> bool:
@@ -186,52 +156,6 @@ def _choose_preconditioner(operator: Convolution, kind: str) -> str:
     return "cosine" if operator.boundary == "reflect" else "embedding"
 
 
-def _by_fourier(
-    operator: Convolution, data: Tensor, rcond: float | None, strength: float, prior: str
-) -> Job[Solution]:
-    yield Step(0, 1, "Inverting each frequency")
-    torus, ndim = operator.torus_shape, operator.ndim
-
-    def invert_spectrum() -> Tensor:
-        transfer = transfer_function(
-            operator.kernel, torus, origin=operator.geometry.origin, dtype=torch.float64
-        )
-        inverse = inverse_transfer(
-            transfer,
-            prior_symbol(prior, torus, dtype=torch.float64),
-            rcond=_threshold(operator, rcond),
-            strength=strength,
-        )
-        return inverse.to(device=operator.device, dtype=operator.transfer.dtype)
-
-    inverse = operator.remember(("fourier", rcond, strength, prior), invert_spectrum)
-    spectrum = apply_transfer(fft.rfftn(data, torus), inverse, ndim)
-    x = fft.irfftn(spectrum, torus, overwrite=True)
-    yield Step(1, 1, "Inverted each frequency")
-    return _direct_solution(x, "fourier", strength)
-
-
-def _by_cosines(
-    operator: Convolution, data: Tensor, rcond: float | None, strength: float, prior: str
-) -> Job[Solution]:
-    yield Step(0, 1, "Inverting each cosine")
-    shape = operator.geometry.input
-
-    def gain() -> np.ndarray:
-        values = cosine_eigenvalues(operator.kernel, shape, operator.geometry.kernel_origin)
-        inverse = inverse_transfer(
-            torch.from_numpy(values),
-            cosine_prior_symbol(prior, shape),
-            rcond=_threshold(operator, rcond),
-            strength=strength,
-        )
-        return inverse.numpy()
-
-    x = apply_in_cosine_basis(data, operator.remember(("cosine", rcond, strength, prior), gain))
-    yield Step(1, 1, "Inverted each cosine")
-    return _direct_solution(x, "cosine", strength)
-
-
 def _by_border(
     operator: Convolution, data: Tensor, tolerance: float | None, max_iterations: int | None
 ) -> Job[Solution]:
@@ -241,7 +165,7 @@ def _by_border(
         return (yield from _least_squares(operator, data, tolerance, max_iterations))
     x = inverse.apply(data)
     yield Step(1, 1, "Solved the system of the border")
-    return _direct_solution(x, "border", 0.0)
+    return Solution.direct(operator.to_numpy(x), "border")
 
 
 def _least_squares(
@@ -282,7 +206,7 @@ def _regularized(
     return _iterative_solution(found, strength, None)
 
 
-def regularized_normal(operator: Convolution, strength: float, prior: str) -> Direct:
+def regularized_normal(operator: Convolution, strength: float, prior: str) -> Map:
     """Return the map ``x -> (A* A + strength L* L) x``."""
     periodic = operator.boundary == "periodic"
 
@@ -296,18 +220,6 @@ def regularized_normal(operator: Convolution, strength: float, prior: str) -> Di
         return result.add_(smoothness, alpha=strength)
 
     return apply_normal
-
-
-def _threshold(operator: Convolution, rcond: float | None) -> float:
-    """Return `rcond`, by default the round-off of the transform and of the small matrices."""
-    if rcond is not None:
-        return rcond
-    channels = max(operator.kernel.shape[:2]) if operator.mixes else 1
-    return float(torch.finfo(operator.dtype).eps) * max(operator.torus_shape) * channels
-
-
-def _direct_solution(x: Tensor, method: str, strength: float) -> Solution:
-    return Solution(Convolution.to_numpy(x), method, strength, 0, True, (), "")
 
 
 def _iterative_solution(found: KrylovResult, strength: float, hopeless: str | None) -> Solution:
