@@ -262,3 +262,13 @@ def test_chain_that_fails_in_float32_is_refused_and_fitted_again(monkeypatch):
     assert fitted.method != "roots"
     assert fitted.float32_error != roots.float32_error
     assert fitted.relative_error < 1e-2
+
+
+def test_holes_of_a_dilated_chain_are_out_of_reach():
+    five, _ = normal_kernels()
+    found = factorize(five, ((3, 3),), dilations=2)
+    reached = np.zeros((5, 5), bool)
+    reached[::2, ::2] = True
+    assert found.status == "certified"
+    assert found.tail_nmse == pytest.approx(np.sum(five[~reached] ** 2) / np.sum(five**2))
+    assert found.ruppert_nmse is None  # one factor is no product

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_convfact.factorization.chain import Layout, embed, overlap
+from napari_convfact.factorization.chain import Layout, embed, multiply, overlap
 from napari_convfact.foundation.validate import check_kernel
 
 MOST_CELLS = 20_000  # samples of a chain's support beyond which a search takes minutes to hours
@@ -30,11 +30,11 @@ class Problem:
     zero_sum : bool
         Whether the result is to sum to zero.
     window : numpy.ndarray
-        The kernel inside the support, origin on origin, divided by `norm`.
+        The kernel where the chain has taps, origin on origin, divided by `norm`.
     norm : float
-        Norm of the kernel inside the support.
+        Norm of the kernel there.
     tail : float
-        Share of the kernel's energy outside the support: what no chain can reach.
+        Share of the kernel's energy elsewhere: what no such chain can reach.
     """
 
     kernel: np.ndarray
@@ -73,8 +73,14 @@ def pose(kernel: np.ndarray, layout: Layout, n_terms: int, zero_sum: bool) -> Pr
     """
     support = layout.support
     frame = embed(kernel, [max(n, k) for n, k in zip(kernel.shape, support, strict=True)])
-    window = frame[overlap(support, frame.shape)].copy()
-    frame[overlap(support, frame.shape)] = 0
+    inside = frame[overlap(support, frame.shape)]
+    window = inside.copy()
+    inside[...] = 0
+    if max(layout.dilations) > 1:
+        # Dilated factors may leave holes in the support; what lies there is out of reach too.
+        holes = multiply([np.ones(shape) for shape in layout.shapes], layout.dilations) == 0
+        inside[holes] = window[holes]
+        window[holes] = 0
     # What lies outside is summed, not subtracted: a tail of 1e-20 is a tail.
     outside, norm = float(np.vdot(frame, frame)), float(np.linalg.norm(window))
     if norm == 0:

@@ -41,7 +41,8 @@ class Factorization:
         Certified lower bound of `nmse` for chains of this support: `tail_nmse`, and for
         ``zero_sum`` also the part of the kernel that has a sum.
     tail_nmse : float
-        Share of the kernel's energy outside the chain's support.
+        Share of the kernel's energy where the chain has no taps: outside its support, and in
+        the holes that dilations may leave.
     status : {"exact", "certified", "best found"}
         ``"exact"``: the relative error is below 1e-7, the rounding of float32 (1e-15 and less
         for kernels in float64). ``"certified"``: the error is the floor, so no chain of this
@@ -130,10 +131,11 @@ class Factorization:
 
         Positive where the kernel cannot be a product. Weak: it says "not exactly
         factorizable", not how far the best chain is. None unless the kernel is real and
-        two-dimensional with at most 15 samples a side.
+        two-dimensional with at most 15 samples a side, and the chain has two factors.
         """
         kernel = self.kernel
-        if np.iscomplexobj(kernel) or kernel.ndim != 2 or len(self.terms) > 1:
+        n_factors = sum(factor.size > 1 for factor in self.factors)
+        if np.iscomplexobj(kernel) or kernel.ndim != 2 or len(self.terms) > 1 or n_factors < 2:
             return None
         n_rows, n_columns = self.support
         if min(n_rows, n_columns) < 2 or max(n_rows, n_columns) > 15:
