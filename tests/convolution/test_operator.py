@@ -1,5 +1,6 @@
 """`Convolution` against peer libraries and the definition of the adjoint."""
 
+import doctest
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.ndimage
 import scipy.signal
 import torch
 
+from napari_convfact.convolution import operator as operator_module
 from napari_convfact.convolution.geometry import BOUNDARIES
 from napari_convfact.convolution.operator import Convolution
 
@@ -201,6 +203,11 @@ def test_a_constant_image_stays_constant(boundary):
     operator = Convolution(kernel / kernel.sum(), (13, 17), boundary=boundary)
     blurred = operator.forward(np.full(operator.input_shape, 7, np.uint16))
     np.testing.assert_allclose(blurred, 7, rtol=1e-6)
+
+
+def test_the_example_in_the_docstring_holds():
+    assert doctest.testmod(operator_module).attempted
+    assert not doctest.testmod(operator_module).failed
 
 
 def test_integers_do_not_wrap_around():

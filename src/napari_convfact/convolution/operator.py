@@ -88,7 +88,7 @@ class Convolution:
     Examples
     --------
     >>> blur = Convolution([0.25, 0.5, 0.25], (4,))
-    >>> blur.forward([0, 4, 0, 0])
+    >>> blur.forward([0, 4, 0, 0]).round(5)
     array([1., 2., 1., 0.], dtype=float32)
     """
 

@@ -39,6 +39,7 @@ METHODS = ("auto", "fourier", "cosine", "border", "iterative", "dense")
 _LEAST_SQUARES_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-14}
 _REGULARIZED_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-6}
 _LEAST_SQUARES_ITERATIONS = 2000
+_HOPELESS_ITERATIONS = 200
 _REGULARIZED_ITERATIONS = 500
 _LARGEST_DENSE = 2**20
 
@@ -171,15 +172,17 @@ def _by_border(
 def _least_squares(
     operator: Convolution, data: Tensor, tolerance: float | None, max_iterations: int | None
 ) -> Job[Solution]:
+    hopeless = why_hopeless(operator)
+    most = _HOPELESS_ITERATIONS if hopeless else _LEAST_SQUARES_ITERATIONS
     found = yield from conjugate_gradients_least_squares(
         operator.apply,
         operator.apply_adjoint,
         data,
         tolerance=_LEAST_SQUARES_TOLERANCE[operator.dtype] if tolerance is None else tolerance,
-        max_iterations=max_iterations or _LEAST_SQUARES_ITERATIONS,
+        max_iterations=max_iterations or most,
         ndim=len(operator.output_shape),
     )
-    return _iterative_solution(found, 0.0, why_hopeless(operator))
+    return _iterative_solution(found, 0.0, hopeless)
 
 
 def _regularized(
