@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import torch
 
 from napari_convfact.convolution.apply import apply_chains
 from napari_convfact.convolution.engines import fused_seconds
+from napari_convfact.convolution.operator import Convolution
 from napari_convfact.execution import measure
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.separable import separable_terms
@@ -77,14 +78,31 @@ class Way:
 
 
 def fft_way(kernel: np.ndarray, shape: Sequence[int], device: torch.device) -> Way:
-    """Measure the way through Fourier transforms of the reflected image."""
+    """Measure the way through Fourier transforms."""
     torus = fast_shape([n + k - 1 for n, k in zip(shape, kernel.shape, strict=True)])
     # Two real transforms of n log2(n) multiplications each, and a complex product.
-    multiplications = round(
-        (2 * math.log2(math.prod(torus)) + 2) * math.prod(torus) / math.prod(shape)
-    )
-    seconds = measure.fft_seconds(torus, torch.float32, device)
+    padded = math.prod(torus) / math.prod(shape)
+    multiplications = round((2 * math.log2(math.prod(torus)) + 2) * padded)
+    seconds = transform_seconds(kernel, shape, device)
     return Way("Fourier transform", "fft", 0.0, multiplications, seconds, (Chain.of([kernel]),))
+
+
+def transform_seconds(kernel: np.ndarray, shape: Sequence[int], device: torch.device) -> float:
+    """Return the time of a convolution through transforms, the kernel's spectrum known."""
+    part, parts = measure.probe_shape(shape)
+
+    def prepare() -> Callable[[], object]:
+        operator = Convolution(kernel, part, boundary="reflect", engine="fft", device=str(device))
+        image = torch.zeros(part, device=device)
+
+        def convolve() -> None:
+            operator.apply(image)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        return convolve
+
+    return parts * measure.remembered(("operator", kernel.shape, part, device), prepare)
 
 
 def fused_way(
