@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from napari_convfact.operations import convolve, deconvolve, factorize, gabor, make_kernel
+from napari_convfact.operations import (
+    classify_pixels,
+    convolve,
+    deconvolve,
+    factorize,
+    gabor,
+    make_kernel,
+    texture,
+)
 from napari_convfact.operations.operation import Operation
 
 OPERATIONS: dict[str, Operation] = {
@@ -13,6 +21,8 @@ OPERATIONS: dict[str, Operation] = {
         gabor.OPERATION,
         convolve.OPERATION,
         make_kernel.OPERATION,
+        texture.OPERATION,
+        classify_pixels.OPERATION,
     )
 }
 

@@ -80,6 +80,15 @@ def pixel_features_job(
     return PixelFeatures(np.concatenate(maps), tuple(names), missing)
 
 
+def own_bank_job(
+    images: Any, *, ndim: int = 2, seed: int = 0, device: str = "auto"
+) -> Job[KernelBank]:
+    """Generate the bank that the residuals of images use when no other is given."""
+    return learn_bank_job(
+        images, _BANK_SIZE, radius=1, dilations=DILATIONS, ndim=ndim, seed=seed, device=device
+    )
+
+
 @dataclass(frozen=True)
 class _Recipe:
     """The settings that all features share."""
@@ -101,14 +110,8 @@ class _Recipe:
     def _residual(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
         bank = self.bank
         if bank is None:
-            bank = yield from learn_bank_job(
-                image,
-                _BANK_SIZE,
-                radius=1,
-                dilations=DILATIONS,
-                ndim=image.ndim,
-                seed=self.seed,
-                device=self.device,
+            bank = yield from own_bank_job(
+                image, ndim=image.ndim, seed=self.seed, device=self.device
             )
         maps = yield from residual_maps_job(image, bank, sigma=self.sigma, device=self.device)
         _, variance = self._local_moments(image)

@@ -1,0 +1,282 @@
+"""Texture features: the operation behind the widget, the command line and recipes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.colours import luminance
+from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
+from napari_convfact.operations.texture_parameters import Texture
+from napari_convfact.operations.texture_results import (
+    as_json,
+    kernels_result,
+    layer_features,
+    mosaic_result,
+    with_summary,
+)
+
+if TYPE_CHECKING:
+    from napari_convfact.kernels.bank import KernelBank
+
+_MAPS = ("log_energy", "assignment", "novelty", "residual")
+_OUTPUTS = (*_MAPS, "predictability", "mosaic", "kernel_stack", "table")
+_DISPLAY: dict[str, dict[str, Any]] = {
+    "log-energy": {"colormap": "magma"},
+    "residual": {"colormap": "gray"},
+    "novelty": {"colormap": "inferno"},
+    "assignment": {},
+}
+_WORDS = {"log-energy": "energies", "residual": "residuals"}
+
+
+def job(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Job[list[Result]]:
+    """Describe the texture of ``inputs["image"]`` with a bank."""
+    _check(inputs, parameters)
+    image = inputs["image"]
+    frames = frames_of(luminance(image), parameters.ndim)
+    bank = yield from _bank(inputs, frames, parameters)
+    if parameters.bank_file:
+        bank.save(parameters.bank_file)
+    results: list[Result] = []
+    for name in _MAPS:
+        if getattr(parameters, name):
+            kind = name.replace("_", "-")
+            result = yield from _maps(kind, frames, bank, image, parameters)
+            results.append(result)
+    if parameters.predictability:
+        result = yield from _predictability(frames, image, parameters)
+        results.append(result)
+    if parameters.mosaic:
+        results.append(mosaic_result(bank))
+    if parameters.kernel_stack:
+        results.append(kernels_result(bank))
+    if parameters.table:
+        results += yield from _table(inputs, frames, bank, parameters, results)
+    return with_summary(results, bank, image)
+
+
+def frames_of(data: Any, ndim: int) -> np.ndarray:
+    """Return the data as a stack ``(frames, *spatial)`` of images with `ndim` axes."""
+    values = np.asarray(data)
+    return values.reshape(-1, *values.shape[values.ndim - ndim :])
+
+
+def _bank(
+    inputs: Mapping[str, SpatialImage], frames: np.ndarray, parameters: Texture
+) -> Job[KernelBank]:
+    yield Step(0, 0, "Preparing the bank")
+    from napari_convfact.kernels.bank import KernelBank
+
+    kind = _bank_kind(inputs, parameters)
+    if kind == "file":
+        return KernelBank.load(parameters.file)
+    if kind == "layer":
+        kernels = np.asarray(inputs["kernels"].data)
+        return KernelBank(
+            kernels.reshape(-1, *kernels.shape[-parameters.ndim :]), ndim=parameters.ndim
+        )
+    from napari_convfact.texture.bank_learning import learn_bank_job
+
+    return (
+        yield from learn_bank_job(
+            frames,
+            parameters.n_kernels,
+            method="gabor" if kind == "gabor" else parameters.method,
+            radius=parameters.radius,
+            dilations=whole_numbers(parameters.dilations, "dilations"),
+            tie=parameters.tie,
+            ndim=parameters.ndim,
+            device=parameters.device,
+        )
+    )
+
+
+def _bank_kind(inputs: Mapping[str, SpatialImage], parameters: Texture) -> str:
+    if parameters.bank == "auto":
+        return "layer" if "kernels" in inputs else "learn"
+    return parameters.bank
+
+
+def whole_numbers(text: str, name: str) -> tuple[int, ...]:
+    """Read positive whole numbers from ``"1 2 4"`` or ``"1, 2, 4"``."""
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"{name} must be positive whole numbers, as '1 2 4', not {text!r}.")
+    return tuple(int(part) for part in parts)
+
+
+def _maps(
+    kind: Any, frames: np.ndarray, bank: KernelBank, image: SpatialImage, parameters: Texture
+) -> Job[Result]:
+    from napari_convfact.texture.maps import residual_maps_job
+
+    maps = []
+    for frame in frames:
+        values = yield from residual_maps_job(
+            frame, bank, sigma=parameters.sigma, kind=kind, device=parameters.device
+        )
+        maps.append(values)
+    stacked = kind in ("log-energy", "residual")
+    return Result(
+        _unframed(np.stack(maps, axis=1 if stacked else 0), image, parameters.ndim, stacked),
+        f"{image.name} {_WORDS.get(kind, kind)}",
+        kind="labels" if kind == "assignment" else "image",
+        leading_axes=("kernel",) if stacked else (),
+        display=_DISPLAY[kind],
+    )
+
+
+def _predictability(frames: np.ndarray, image: SpatialImage, parameters: Texture) -> Job[Result]:
+    from napari_convfact.texture.local import local_autoregression_job
+
+    shares = []
+    for frame in frames:
+        models = yield from local_autoregression_job(
+            frame,
+            dilations=whole_numbers(parameters.dilations, "dilations"),
+            sigma=parameters.sigma,
+            tie=parameters.tie,
+            device=parameters.device,
+        )
+        shares.append(models.predictability)
+    return Result(
+        _unframed(np.stack(shares, axis=1), image, parameters.ndim, stacked=True),
+        f"{image.name} predictability",
+        leading_axes=("dilation",),
+        display={"colormap": "viridis", "contrast_limits": (0.0, 1.0)},
+    )
+
+
+def _unframed(maps: np.ndarray, image: SpatialImage, ndim: int, stacked: bool) -> np.ndarray:
+    """Give maps of frames the image's leading axes back."""
+    leading = tuple(image.data.shape[: image.ndim - ndim])
+    first = maps.shape[:1] if stacked else ()
+    return maps.reshape(*first, *leading, *maps.shape[-ndim:])
+
+
+def _table(
+    inputs: Mapping[str, SpatialImage],
+    frames: np.ndarray,
+    bank: KernelBank,
+    parameters: Texture,
+    results: list[Result],
+) -> Job[list[Result]]:
+    """Attach the table to the last result, or to a copy of the labels that it describes."""
+    from napari_convfact.texture.features import residual_features_job
+
+    labels = inputs.get("labels")
+    frames_of_labels = None if labels is None else frames_of(labels.data, parameters.ndim)
+    table = yield from residual_features_job(
+        frames, bank, labels=frames_of_labels, device=parameters.device
+    )
+    if parameters.table_file:
+        table.to_csv(parameters.table_file)
+    summary = {"table": as_json(table)}
+    if labels is None:
+        if results:
+            results[-1] = Result(**{**vars(results[-1]), "summary": summary})
+            return []
+        values = table.to_numpy(dtype=np.float32)
+        axes = ("image", "feature")
+        return [Result(values, "texture table", like=None, leading_axes=axes, summary=summary)]
+    return [
+        Result(
+            np.array(labels.data),
+            f"{labels.name} features",
+            kind="labels",
+            like="labels",
+            summary=summary,
+            display={"features": layer_features(table)},
+        )
+    ]
+
+
+def _check(inputs: Mapping[str, SpatialImage], parameters: Texture) -> None:
+    image = inputs["image"]
+    if parameters.ndim > image.ndim:
+        raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
+    if not any(getattr(parameters, name) for name in _OUTPUTS):
+        raise ValueError("Nothing is to be computed: tick at least one output.")
+    whole_numbers(parameters.dilations, "dilations")
+    kind = _bank_kind(inputs, parameters)
+    if kind == "file" and not parameters.file:
+        raise ValueError("No bank file is given: choose one, or let the bank be learned.")
+    if kind == "layer":
+        if "kernels" not in inputs:
+            raise ValueError("No kernel layer is chosen: choose one, or let the bank be learned.")
+        if inputs["kernels"].ndim < parameters.ndim:
+            raise ValueError(
+                f"{inputs['kernels'].name} has {inputs['kernels'].ndim} axes: a kernel has "
+                f"{parameters.ndim}, a bank one more."
+            )
+    labels = inputs.get("labels")
+    check_same_shape(image, labels)
+
+
+def check_same_shape(image: SpatialImage, labels: SpatialImage | None) -> None:
+    """Raise a ValueError if labels do not lie on the image's grid."""
+    shape = tuple(image.data.shape[: image.ndim])
+    if labels is not None and tuple(labels.data.shape) != shape:
+        raise ValueError(
+            f"{labels.name} has the shape {tuple(labels.data.shape)}, but {image.name} "
+            f"{shape}: make labels in the image's shape."
+        )
+
+
+def plan(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Plan:
+    """Say what a run will do; raise ValueError if it cannot."""
+    _check(inputs, parameters)
+    image = inputs["image"]
+    kind = _bank_kind(inputs, parameters)
+    banks = {
+        "learn": "Learns a bank from the image.",
+        "gabor": "Takes a Gabor bank.",
+        "layer": "Takes the kernel layer's bank.",
+        "file": "Takes the saved bank.",
+    }
+    axes = ", ".join(image.axis_labels[-parameters.ndim :])
+    text = (
+        f"{parameters.ndim}-D over {axes}. {banks[kind]} {choose_device(parameters.device).reason}"
+    )
+    count = len(inputs["kernels"].data) if kind == "layer" else parameters.n_kernels
+    count *= len(whole_numbers(parameters.dilations, "dilations")) if kind == "learn" else 1
+    return Plan(text, _memory(image, parameters, count))
+
+
+def _memory(image: SpatialImage, parameters: Texture, kernels: int) -> float:
+    samples = math.prod(image.data.shape[: image.ndim])
+    frame = math.prod(image.data.shape[image.ndim - parameters.ndim : image.ndim])
+    stacks = kernels * (parameters.log_energy + parameters.residual)
+    per_frame = kernels * parameters.table + 40 * parameters.predictability + 8
+    return 4.0 * (samples * (stacks + 4) + frame * per_frame)
+
+
+INPUTS: Sequence[Input] = (
+    Input("image", "Image", "The image, or a stack of images."),
+    Input(
+        "labels",
+        "Labels",
+        "Regions: the feature table then has a row for each.",
+        kind="labels",
+        optional=True,
+    ),
+    Input("kernels", "Kernels", "A bank as a layer of kernels.", kind="kernel", optional=True),
+)
+
+__all__ = ["OPERATION", "Texture"]
+
+OPERATION = Operation(
+    name="texture",
+    title="Texture features",
+    summary="Learn or apply a bank of kernels that predict a texture, and map what they leave.",
+    parameters=Texture,
+    inputs=tuple(INPUTS),
+    job=job,
+    plan=plan,
+)

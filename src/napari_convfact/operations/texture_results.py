@@ -1,0 +1,75 @@
+"""Results of the texture operation besides its maps: pictures of the bank, and the table."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_convfact.operations.operation import Result, SpatialImage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_convfact.kernels.bank import KernelBank
+
+
+def mosaic_result(bank: KernelBank) -> Result:
+    """Return all kernels in one picture."""
+    return Result(
+        bank.mosaic(),
+        "texture bank mosaic",
+        like=None,
+        scale=(1.0,) * bank.ndim,
+        leading_axes=tuple(f"kernel {axis}" for axis in ("z", "y", "x")[-bank.ndim :]),
+        display={"colormap": "gray", "contrast_limits": (0.0, 1.0)},
+    )
+
+
+def kernels_result(bank: KernelBank) -> Result:
+    """Return the kernels as a layer that other operations take."""
+    limit = float(np.abs(bank.kernels).max()) or 1.0
+    return Result(
+        bank.kernels,
+        "texture bank kernels",
+        like=None,
+        scale=(1.0,) * (1 + bank.ndim),
+        leading_axes=("kernel", *("z", "y", "x")[-bank.ndim :]),
+        display={"colormap": "gray", "contrast_limits": (-limit, limit), "visible": False},
+    )
+
+
+def as_json(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a table that can be kept in the provenance record."""
+    flat = table.reset_index()
+    rows = flat.to_numpy(dtype=float)
+    return {
+        "columns": list(flat.columns),
+        "rows": [[None if math.isnan(value) else round(value, 8) for value in row] for row in rows],
+    }
+
+
+def layer_features(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as a Labels layer has it: the label in a column ``index``."""
+    flat = table.reset_index().rename(columns={"label": "index"})
+    # A label that occurs in several images has one row for a layer: its mean.
+    return flat.drop(columns="image").groupby("index", as_index=False).mean()
+
+
+def with_summary(results: list[Result], bank: KernelBank, image: SpatialImage) -> list[Result]:
+    """Add to each result what is known of the bank."""
+    summary: dict[str, Any] = {"kernels": len(bank)}
+    if bank.explained is not None and bank.usage is not None:
+        summary["explained"] = round(float(bank.explained[-1]), 6)
+        summary["usage"] = [round(float(share), 4) for share in bank.usage]
+        summary["explained_by_first"] = [round(float(share), 6) for share in bank.explained]
+        summary["message"] = (
+            f"{len(bank)} kernels explain {100 * bank.explained[-1]:.1f} % of the variance, "
+            f"the first alone {100 * bank.explained[0]:.1f} %."
+        )
+    if image.rgb:
+        summary["colour"] = "Textures are those of the luminance."
+    return [
+        Result(**{**vars(result), "summary": {**summary, **result.summary}}) for result in results
+    ]

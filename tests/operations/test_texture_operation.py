@@ -1,0 +1,193 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from skimage import data
+
+from napari_convfact.foundation.job import Step, run
+from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.operations import classify_pixels, texture
+from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.texture_parameters import ClassifyPixels, Texture
+from napari_convfact.texture.maps import residual_maps
+
+
+@pytest.fixture(scope="module")
+def picture():
+    left, right = data.brick()[:96, :64], data.grass()[:96, :64]
+    return SpatialImage(np.concatenate([left, right], axis=1), "wall", scale=(0.5, 0.5))
+
+
+def results_of(operation, inputs, parameters):
+    found = run(operation.OPERATION.job(inputs, parameters))
+    for result in found:
+        json.dumps(dict(result.summary))  # the provenance record is JSON
+    return {result.name: result for result in found}
+
+
+def test_a_bank_is_learned_mapped_and_shown(picture):
+    parameters = Texture(n_kernels=4, predictability=True, residual=True)
+    results = results_of(texture, {"image": picture}, parameters)
+    assert list(results) == [
+        "wall energies",
+        "wall assignment",
+        "wall novelty",
+        "wall residuals",
+        "wall predictability",
+        "texture bank mosaic",
+        "texture bank kernels",
+    ]
+    bank = KernelBank(results["texture bank kernels"].data)
+    assert bank.kernels.shape == (4, 5, 5)
+    expected = residual_maps(picture.data, bank)
+    np.testing.assert_array_equal(results["wall energies"].data, expected)
+    best = results["wall assignment"]
+    assert best.kind == "labels"
+    assert set(np.unique(best.data)) <= {1, 2, 3, 4}
+    assert results["wall predictability"].data.shape == (1, 96, 128)
+    table = results["texture bank kernels"].summary["table"]
+    assert len(table["rows"]) == 1
+    assert len(table["rows"][0]) == len(table["columns"])
+    assert results["wall novelty"].summary["explained"] > 0.8
+
+
+def test_a_learned_bank_is_applied_again_from_a_file_and_from_a_layer(picture, tmp_path):
+    only = {"assignment": False, "novelty": False, "mosaic": False, "table": False}
+    learned = results_of(
+        texture,
+        {"image": picture},
+        Texture(n_kernels=3, bank_file=str(tmp_path / "bank.npz"), **only),
+    )
+    expected = learned["wall energies"].data
+    kernels = SpatialImage(learned["texture bank kernels"].data, "bank")
+    from_file = results_of(
+        texture,
+        {"image": picture},
+        Texture(bank="file", file=str(tmp_path / "bank.npz"), kernel_stack=False, **only),
+    )
+    from_layer = results_of(
+        texture, {"image": picture, "kernels": kernels}, Texture(kernel_stack=False, **only)
+    )
+    np.testing.assert_array_equal(from_file["wall energies"].data, expected)
+    np.testing.assert_array_equal(from_layer["wall energies"].data, expected)
+
+
+def test_regions_get_a_table_on_a_copy_of_their_labels(picture, tmp_path):
+    regions = np.zeros((96, 128), np.uint8)
+    regions[:, :60] = 2
+    regions[10:80, 70:120] = 9
+    labels = SpatialImage(regions, "cells")
+    parameters = Texture(
+        n_kernels=2, log_energy=False, novelty=False, table_file=str(tmp_path / "t.csv")
+    )
+    results = results_of(texture, {"image": picture, "labels": labels}, parameters)
+    copy = results["cells features"]
+    assert copy.kind == "labels"
+    assert copy.data is not regions
+    features = copy.display["features"]
+    assert features["index"].tolist() == [2, 9]
+    written = pd.read_csv(tmp_path / "t.csv")
+    assert written["label"].tolist() == [2, 9]
+    assert copy.summary["table"]["columns"] == list(written.columns)
+
+
+def test_planes_of_a_stack_are_images_of_their_own(picture):
+    stack = SpatialImage(np.stack([picture.data, picture.data[::-1]]), "movie")
+    results = results_of(texture, {"image": stack}, Texture(n_kernels=2))
+    assert results["movie energies"].data.shape == (2, 2, 96, 128)
+    assert results["movie novelty"].data.shape == (2, 96, 128)
+    assert len(results["texture bank kernels"].summary["table"]["rows"]) == 2
+
+
+def test_volumes_have_three_dimensional_kernels():
+    volume = SpatialImage(np.random.default_rng(0).normal(size=(12, 34, 33)), "volume")
+    results = results_of(texture, {"image": volume}, Texture(n_kernels=1, radius=1, ndim=3))
+    assert results["texture bank kernels"].data.shape == (1, 3, 3, 3)
+    assert results["texture bank mosaic"].data.shape == (3, 3, 3)
+
+
+def test_colour_images_are_described_by_their_luminance():
+    image = SpatialImage(data.astronaut()[:64, :64], "face", rgb=True)
+    results = results_of(texture, {"image": image}, Texture(n_kernels=2))
+    assert results["face novelty"].data.shape == (64, 64)
+    assert "luminance" in results["face novelty"].summary["colour"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"bank": "file"}, "No bank file"),
+        ({"bank": "layer"}, "No kernel layer"),
+        ({"dilations": "1 0"}, "dilations must be"),
+        ({"ndim": 3}, "2 axes"),
+        (
+            dict.fromkeys(
+                ("log_energy", "assignment", "novelty", "mosaic", "kernel_stack", "table"), False
+            ),
+            "tick at least one",
+        ),
+    ],
+)
+def test_the_plan_says_why_a_run_is_not_possible(picture, parameters, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        texture.plan({"image": picture}, Texture(**parameters))
+
+
+def test_the_plan_says_what_a_run_does(picture):
+    plan = texture.plan({"image": picture}, Texture())
+    assert "Learns a bank" in plan.text
+    assert plan.memory > picture.data.size * 4 * 16
+
+
+def test_paint_becomes_a_segmentation(picture):
+    paint = np.zeros((96, 128), np.uint8)
+    paint[40:50, 20:30] = 1
+    paint[40:50, 100:110] = 5
+    inputs = {"image": picture, "labels": SpatialImage(paint, "paint")}
+    parameters = ClassifyPixels(gabor=False, n_trees=20, probabilities=True)
+    results = results_of(classify_pixels, inputs, parameters)
+    classes = results["wall classes"]
+    assert classes.kind == "labels"
+    truth = np.where(np.arange(128) < 64, 1, 5)
+    assert np.mean(classes.data == truth) > 0.9
+    assert results["wall probabilities"].data.shape == (2, 96, 128)
+    assert set(classes.summary["shares"]) == {"1", "5"}
+
+
+def test_paint_on_one_plane_segments_all_of_them(picture):
+    stack = np.stack([picture.data, picture.data[:, ::-1]])
+    paint = np.zeros(stack.shape, np.uint8)
+    paint[0, 40:50, 20:30] = 1
+    paint[0, 40:50, 100:110] = 2
+    inputs = {"image": SpatialImage(stack, "movie"), "labels": SpatialImage(paint, "paint")}
+    parameters = ClassifyPixels(gabor=False, residual=True, n_trees=20)
+    classes = results_of(classify_pixels, inputs, parameters)["movie classes"].data
+    truth = np.where(np.arange(128) < 64, 1, 2)
+    assert np.mean(classes[1] == truth[::-1]) > 0.8
+
+
+def test_colours_have_features_of_their_own():
+    image = data.astronaut()[:48, :48]
+    paint = np.zeros((48, 48), np.uint8)
+    paint[5:10, 5:10], paint[30:35, 30:35] = 1, 2
+    inputs = {"image": SpatialImage(image, "face", rgb=True), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(local=False, gabor=False, intensity=True, n_trees=5)
+    results = results_of(classify_pixels, inputs, parameters)
+    assert results["face classes"].summary["message"] == "2 classes by 6 features."
+
+
+def test_paint_must_lie_on_the_image(picture):
+    inputs = {"image": picture, "labels": SpatialImage(np.ones((5, 5), np.uint8), "paint")}
+    with pytest.raises(ValueError, match="make labels in the image's shape"):
+        classify_pixels.plan(inputs, ClassifyPixels())
+    with pytest.raises(ValueError, match="tick at least one"):
+        classify_pixels.plan({**inputs}, ClassifyPixels(local=False, gabor=False))
+
+
+def test_both_jobs_can_be_cancelled(picture):
+    paint = SpatialImage(np.eye(96, 128, dtype=np.uint8), "paint")
+    for operation, parameters in ((texture, Texture()), (classify_pixels, ClassifyPixels())):
+        job = operation.OPERATION.job({"image": picture, "labels": paint}, parameters)
+        assert isinstance(next(job), Step)
+        job.close()
