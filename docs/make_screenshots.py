@@ -18,7 +18,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_convfact.gui.operation_widget import OperationWidget
 from napari_convfact.kernels.beads import psf_from_beads
-from napari_convfact.operations.voxels import voxel_size
 from napari_convfact.samples.data import load_sample
 
 IMAGES = Path(__file__).parent / "images"
@@ -46,7 +45,7 @@ def open_viewer() -> napari.Viewer:
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     grid, beads = load_sample("confocal_grid"), load_sample("confocal_beads")
-    psf, _ = psf_from_beads(beads.data, voxel_size=voxel_size(beads, 3))
+    psf, _ = psf_from_beads(beads.data, voxel_size=beads.scale)
     for data, image, name in ((psf, beads, "PSF from beads"), (grid.data, grid, grid.name)):
         viewer.add_image(
             data,
@@ -84,7 +83,6 @@ def deconvolve() -> None:
     """Deconvolve after a run."""
     viewer = open_viewer()
     widget = dock(viewer, "Deconvolve")
-    widget.form.set_values({"center": "keep"})
     widget.run()
     wait_until(lambda: not widget.runner.busy)
     look(viewer)

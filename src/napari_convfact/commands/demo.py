@@ -15,7 +15,6 @@ from napari_convfact.operations.deconvolve import OPERATION, Deconvolve
 from napari_convfact.operations.operation import Result, SpatialImage
 from napari_convfact.operations.placement import placed
 from napari_convfact.operations.provenance import provenance
-from napari_convfact.operations.voxels import voxel_size
 from napari_convfact.samples.data import load_sample
 from napari_convfact.storage.formats import write_image
 
@@ -39,8 +38,7 @@ def _run(options: argparse.Namespace) -> None:
     grid, beads = load_sample("confocal_grid"), load_sample("confocal_beads")
     psf = _measure_psf(beads)
     inputs = {"image": grid, "psf": psf}
-    # The PSF was centred on the beads' fitted positions, which beat its noisy peak.
-    parameters = Deconvolve(center="keep")
+    parameters = Deconvolve()
     with progress_bar("Deconvolving") as on_step:
         (result,) = run(OPERATION.job(inputs, parameters), on_step)
     print(
@@ -62,7 +60,7 @@ def _measure_psf(beads: SpatialImage) -> SpatialImage:
 
     with progress_bar("Measuring the PSF") as on_step:
         kernel, report = run(
-            psf_from_beads_job(beads.data, voxel_size=voxel_size(beads, 3)), on_step
+            psf_from_beads_job(beads.data, voxel_size=beads.scale, unit=beads.units[-1]), on_step
         )
     print(f"PSF from {report.n_beads} beads of {beads.name}:")
     print(f"  {report}")

@@ -79,11 +79,11 @@ class LayerChoice(QComboBox):
             self.changed.emit()
 
     def _first_guess(self, layers: list[Layer | None]) -> int:
+        if self._item.kind == "image":
+            return _first(layers, lambda layer: not is_kernel(layer), default=0)
         if self._item.optional:
             return 0
-        if self._item.kind == "kernel":
-            return _first(layers, is_kernel, default=len(layers) - 1)
-        return _first(layers, lambda layer: not is_kernel(layer), default=0)
+        return _first(layers, is_kernel, default=len(layers) - 1)
 
 
 def is_kernel(layer: Layer) -> bool:

@@ -60,6 +60,14 @@ def add_result(
     return viewer.add_image(result.data, rgb=result.rgb, **options)
 
 
+def bring_into_view(viewer: Viewer, layer: Layer) -> None:
+    """Step to the middle plane of a layer that lies elsewhere than what is shown."""
+    low, high = layer.extent.world
+    first = viewer.dims.ndim - layer.ndim
+    for axis in range(layer.ndim):
+        viewer.dims.set_point(first + axis, (low[axis] + high[axis]) / 2)
+
+
 def placement(layer: Layer, ndim: int, leading_axes: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return where a layer lies, for a result with `ndim` axes.
 

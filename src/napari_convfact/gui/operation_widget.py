@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -27,11 +26,12 @@ from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layer_choice import LayerChoice
-from napari_convfact.gui.layers import add_result, spatial_image
+from napari_convfact.gui.layers import add_result, bring_into_view, spatial_image
 from napari_convfact.gui.preferences import memory_limit, preferred_device
 from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
 from napari_convfact.gui.remembered import remember, remembered
+from napari_convfact.gui.scroll_area import VerticalScrollArea
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -152,6 +152,8 @@ class OperationWidget(QWidget):
             for result in results
         ]
         self._newest = layers[0]
+        if results[0].like is None:
+            bring_into_view(self.viewer, layers[0])
         self._refresh_compare()
         return layers
 
@@ -188,15 +190,10 @@ class OperationWidget(QWidget):
         self._findings.setSizePolicy(QSizePolicy.Policy.Preferred, expanding)
         self._findings.hide()
         layout.addWidget(self._findings)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
+        self._scroll = VerticalScrollArea(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(320)
+        outer.addWidget(self._scroll)
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -245,6 +242,7 @@ class OperationWidget(QWidget):
 
     def _on_changed(self) -> None:
         self.refresh()
+        self._scroll.updateGeometry()
         self.preview.update()
 
     def _remember(self) -> None:
