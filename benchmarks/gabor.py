@@ -108,7 +108,7 @@ def timings(size: int, *, peers: bool) -> list[tuple[str, float]]:
         for name, call in calls.items():
             rows[name] = min(rows[name], seconds(call, 1))
     rows["napari-convfact, the bank's spectra (once)"] = seconds(
-        lambda: gabor_bank().bands(gabor_filter(image, bank).layout.torus, torch.float32), 2
+        lambda: list(gabor_bank().bands(gabor_filter(image, bank).layout.torus, torch.float32)), 2
     )
     if peers:
         name = f"scikit-image gabor, {CHEAP_SCALES * 8} kernels of the {CHEAP_SCALES} finest scales"

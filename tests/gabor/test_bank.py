@@ -5,6 +5,7 @@ import pytest
 import torch
 from skimage.filters import gabor_kernel
 
+from napari_convfact.gabor import cache
 from napari_convfact.gabor.bank import gabor_bank
 
 
@@ -78,7 +79,22 @@ def test_coverage_counts_frequencies_with_their_negatives():
 
 def test_spectra_of_a_shape_are_made_once():
     bank = gabor_bank(n_scales=1)
-    assert bank.bands((20, 20), torch.float32) is bank.bands((20, 20), torch.float32)
+    band = bank.band((20, 20), 0, 3, torch.float32)
+    assert bank.band((20, 20), 0, 3, torch.float32) is band
+    assert bank.band((20, 20), 0, 3, torch.float64) is not band
+
+
+def test_kept_spectra_are_bounded(monkeypatch):
+    bank = gabor_bank()
+    whole = bank.spectrum((64, 64))
+    everything = bank._cache.bytes
+    monkeypatch.setattr(cache, "MOST_BYTES", everything // 3)
+    small = gabor_bank()
+    np.testing.assert_array_equal(small.spectrum((64, 64)), whole)
+    assert 0 < small._cache.bytes <= everything // 3
+    for size in range(20, 30):
+        small.spectrum((size, size))
+    assert len(small._cache._shapes) == cache.MOST_SHAPES
 
 
 @pytest.mark.parametrize(("count", "degrees"), [(3, 90), (4, 70.529), (6, 63.435)])

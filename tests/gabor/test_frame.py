@@ -3,8 +3,9 @@ import pytest
 import torch
 from skimage import data
 
+from napari_convfact.foundation.job import run
 from napari_convfact.gabor.bank import gabor_bank
-from napari_convfact.gabor.frame import frame_energy
+from napari_convfact.gabor.frame import measure_frame
 from napari_convfact.gabor.responses import gabor_filter
 
 BANKS = [
@@ -36,15 +37,21 @@ def test_parseval(camera, arguments):
     bank = gabor_bank(**arguments)
     responses = gabor_filter(camera, bank, boundary="periodic", dtype="float64")
     power = abs(np.fft.fft2(camera)) ** 2 / camera.size
-    coverage = bank.energy_gain(camera.shape, torch.float64).numpy()
-    assert responses.energy.sum() == pytest.approx((power * coverage).sum(), rel=1e-12)
+    frame = run(measure_frame(bank, camera.shape, torch.float64, np.ones(bank.shape)))
+    assert responses.energy.sum() == pytest.approx((power * frame.seen.numpy()).sum(), rel=1e-12)
+    first = np.zeros(bank.shape)
+    first[0, 1] = 1
+    frame = run(measure_frame(bank, camera.shape, torch.float64, first))
+    expected = (power * frame.seen.numpy()).sum()
+    assert responses.energy[0, 1].sum() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("arguments", BANKS)
 def test_the_frame_is_tight(camera, arguments):
     bank = gabor_bank(**arguments)
     gains = abs(bank.spectrum(camera.shape).astype(complex)) ** 2
-    total, residual = (x.numpy() for x in frame_energy(bank, camera.shape, torch.float64))
+    frame = run(measure_frame(bank, camera.shape, torch.float64, np.ones(bank.shape)))
+    total, residual = frame.total.numpy(), frame.residual.numpy()
     power = abs(np.fft.fft2(camera)) ** 2 / camera.size
     energies = [
         (power * gain / total).sum() for gain in (*gains.reshape(-1, *camera.shape), residual)

@@ -8,9 +8,9 @@ keeps energies (Parseval), and its adjoint is its inverse.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,34 +19,76 @@ from torch import Tensor
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.gabor.kernels import GaborBank
-from napari_convfact.gabor.torus import Layout, add_box, invert_box, take_box
+from napari_convfact.gabor.torus import (
+    Layout,
+    add_box,
+    invert_box,
+    mirror_frequencies,
+    take_box,
+)
 
 #: Share of the largest coverage below which the residual channel helps out. In between
 #: orientations a bank still sees more, so that zero weights remove what a kernel stands for.
 _FLOOR = 0.1
 
 
-def frame_energy(
-    bank: GaborBank, torus: Sequence[int], dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return what the bank and its residual channel see of each frequency.
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Gains of a bank on a torus, for one set of weights.
+
+    Attributes
+    ----------
+    total : torch.Tensor
+        What bank and residual channel see of each frequency: the sum of the squares of the
+        kernels' gains and of the residual channel's.
+    residual : torch.Tensor
+        The residual channel's part of it.
+    seen : torch.Tensor
+        The bank's part, each kernel counted with its weight.
+    """
+
+    total: Tensor
+    residual: Tensor
+    seen: Tensor
+
+
+def measure_frame(
+    bank: GaborBank,
+    torus: Sequence[int],
+    dtype: torch.dtype,
+    weights: np.ndarray,
+    device: str | torch.device = "cpu",
+) -> Job[Frame]:
+    """Add up the gains of a bank (a job).
 
     Parameters
     ----------
     bank : GaborBank
     torus : sequence of int
     dtype : torch.dtype
+    weights : numpy.ndarray
+        ``(n_scales, n_orientations)``.
+    device : str or torch.device
+        Where the gains lie.
 
     Returns
     -------
-    total : torch.Tensor
-        Sum of all squared gains before they are divided by its root, `torus`.
-    residual : torch.Tensor
-        The residual channel's part of it.
+    Frame
     """
-    coverage = bank.energy_gain(torus, dtype)
+    coverage = torch.zeros(tuple(torus), dtype=dtype, device=device)
+    seen = torch.zeros_like(coverage)
+    plain = bool((weights == 1).all())
+    bands = bank.bands(torus, dtype, device)
+    for done, (scale, orientation, band) in enumerate(bands, start=1):
+        energy = band.values.square()
+        add_box(coverage, energy, band.start)
+        if not plain:
+            add_box(seen, energy * float(weights[scale, orientation]), band.start)
+        yield Step(done, weights.size, "Measuring the bank")
+    coverage = (coverage + mirror_frequencies(coverage)) / 2
     total = coverage.clamp_min(_FLOOR * float(coverage.max()))
-    return total, total - coverage
+    seen = coverage if plain else (seen + mirror_frequencies(seen)) / 2
+    return Frame(total, total - coverage, seen)
 
 
 def centered_spectrum(image: Tensor, layout: Layout) -> Tensor:
@@ -56,29 +98,37 @@ def centered_spectrum(image: Tensor, layout: Layout) -> Tensor:
     """
     if layout.boundary == "zero":
         return fft.fftn(layout.pad(image), layout.torus)
-    mean = image.mean(dtype=torch.float64)
-    spectrum = fft.fftn(layout.pad(image - mean.to(image.dtype)), layout.torus)
-    # Of what is left at zero only rounding is not the mean's own.
-    spectrum[(0,) * image.ndim] += mean.to(image.dtype) * math.prod(layout.torus)
+    # On the CPU: not every device has float64.
+    mean = float(image.cpu().mean(dtype=torch.float64))
+    spectrum = fft.fftn(layout.pad(image - mean), layout.torus)
+    spectrum[(0,) * image.ndim] += mean * math.prod(layout.torus)
     return spectrum
 
 
-def reconstruct_frame(
-    bank: GaborBank, image: Tensor, layout: Layout, weights: np.ndarray, residual: float
+def reconstruct_image(
+    bank: GaborBank,
+    frame: Frame,
+    image: Tensor,
+    layout: Layout,
+    residual: float,
+    masks: np.ndarray | None = None,
 ) -> Job[Tensor]:
     """Weight the responses of one image and go back (a job).
 
     Parameters
     ----------
     bank : GaborBank
+    frame : Frame
+        On the layout's torus.
     image : torch.Tensor
         ``(*spatial)``.
     layout : Layout
         Its place on the torus.
-    weights : numpy.ndarray
-        ``(n_scales, n_orientations)`` or ``(n_scales, n_orientations, *spatial)``.
     residual : float
         Weight of the residual channel.
+    masks : numpy.ndarray, optional
+        Weights ``(n_scales, n_orientations, *spatial)`` instead of the frame's, which then
+        are 1.
 
     Returns
     -------
@@ -86,38 +136,31 @@ def reconstruct_frame(
         ``(*spatial)``.
     """
     spectrum = centered_spectrum(image, layout)
-    total, rest = frame_energy(bank, layout.torus, image.dtype)
-    scalar = torch.tensor(weights) if weights.ndim == 2 else None
-    seen = bank.energy_gain(layout.torus, image.dtype, scalar)
-    result = spectrum * ((residual * rest + seen) / total).to(spectrum.device)
-    if scalar is None:
-        result += yield from _changes(bank, spectrum, layout, weights, total.rsqrt())
+    gain = (residual * frame.residual + frame.seen) / frame.total
+    result = spectrum * gain
+    if masks is not None:
+        result += yield from _changes(bank, spectrum, layout, masks, frame.total.rsqrt())
     origin = (0,) * bank.ndim
-    restored = invert_box(result, origin, layout.torus, layout.before, layout.shape)
-    return restored.real
+    return invert_box(result, origin, layout.torus, layout.before, layout.shape).real
 
 
 def _changes(
-    bank: GaborBank, spectrum: Tensor, layout: Layout, weights: np.ndarray, scaling: Tensor
+    bank: GaborBank, spectrum: Tensor, layout: Layout, masks: np.ndarray, scaling: Tensor
 ) -> Job[Tensor]:
-    """Add up what the weights' difference from 1 changes, kernel by kernel."""
+    """Add up what the masks' difference from 1 changes, kernel by kernel."""
     real = spectrum.real.dtype
     changes = torch.zeros_like(spectrum)
     origin = (0,) * bank.ndim
-    n_scales, n_orientations = bank.shape
-    for done, (scale, orientation) in enumerate(
-        itertools.product(range(n_scales), range(n_orientations)), start=1
-    ):
-        change = np.ascontiguousarray(weights[scale, orientation]) - 1
+    for done, (scale, orientation) in enumerate(np.ndindex(*bank.shape), start=1):
+        change = np.ascontiguousarray(masks[scale, orientation]) - 1
         if not change.any():
             continue
-        band = bank.bands(layout.torus, real)[scale][orientation]
+        band = bank.band(layout.torus, scale, orientation, real, spectrum.device)
         gain = band.values * take_box(scaling, band.start, band.values.shape)
-        gain = gain.to(spectrum.device)
         product = take_box(spectrum, band.start, gain.shape) * gain
         response = invert_box(product, band.start, layout.torus, origin, layout.torus)
         mask = layout.pad(torch.as_tensor(change, dtype=real).to(spectrum.device))
         edited = fft.fftn(response * mask, layout.torus)
         add_box(changes, take_box(edited, band.start, gain.shape) * gain, band.start)
-        yield Step(done, n_scales * n_orientations, f"Scale {scale + 1}, edited")
+        yield Step(done, math.prod(bank.shape), f"Scale {scale + 1}, edited")
     return changes

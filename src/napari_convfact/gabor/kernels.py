@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_convfact.foundation import fft
+from napari_convfact.gabor.cache import BandCache
+from napari_convfact.gabor.spatial import band_kernel, envelope_sum, gabor_kernel
 from napari_convfact.gabor.spectra import Band, Wave, gabor_band, log_gabor_band
 from napari_convfact.gabor.torus import add_box, mirror_frequencies
 
@@ -59,7 +60,7 @@ class GaborBank:
     dc_free: bool = True
     phase: float = 0.0
     normalize: Normalization = "peak"
-    _bands: dict[Any, list[list[Band]]] = field(default_factory=dict, repr=False)
+    _cache: BandCache = field(default_factory=BandCache, repr=False)
 
     @property
     def ndim(self) -> int:
@@ -94,9 +95,8 @@ class GaborBank:
     @property
     def angular_width(self) -> float:
         """Standard deviation of a kernel's gain over the angle to its wave vector (radians)."""
-        return 1 / (
-            2 * math.pi * max(a * f for a, f in zip(self.across, self.frequencies, strict=True))
-        )
+        cycles = max(a * f for a, f in zip(self.across, self.frequencies, strict=True))
+        return 1 / (2 * math.pi * cycles)
 
     @property
     def strides(self) -> tuple[float, ...]:
@@ -120,17 +120,9 @@ class GaborBank:
             and the imaginary part.
         """
         sizes = self._sizes(2 * self.reach + 1 if size is None else size)
-        # Twice the reach lies between a kernel and its next periodic copy.
-        torus = fft.fast_shape([max(n, 4 * self.reach) for n in sizes])
         kernels = np.empty((*self.shape, *sizes), dtype=np.complex64)
-        for scale, bands in enumerate(self.bands(torus, torch.float64, cached=False)):
-            for orientation, band in enumerate(bands):
-                kernel = _dense(band, torus).to(torch.complex128)
-                for axis in range(self.ndim):
-                    kernel = fft.ifft(kernel, axis)
-                    origin = sizes[axis] // 2
-                    kernel = torch.roll(kernel, origin, axis).narrow(axis, 0, sizes[axis])
-                kernels[scale, orientation] = kernel.numpy() * self.factor
+        for scale, orientation in np.ndindex(*self.shape):
+            kernels[scale, orientation] = self._kernel(sizes, scale, orientation)
         return kernels
 
     def spectrum(self, shape: Sequence[int]) -> np.ndarray:
@@ -148,9 +140,9 @@ class GaborBank:
             ``numpy.fft.fftfreq``; complex64 if `phase` is not zero.
         """
         shape = self._check_shape(shape)
-        bands = self.bands(shape, torch.float32)
-        dense = [[_dense(band, shape) for band in scale] for scale in bands]
-        values = torch.stack([torch.stack(scale) for scale in dense]).numpy()
+        values = np.zeros((*self.shape, *shape), dtype=np.float32)
+        for scale, orientation, band in self.bands(shape, torch.float32):
+            add_box(torch.from_numpy(values[scale, orientation]), band.values, band.start)
         return values * np.complex64(self.factor) if self.phase else values
 
     def coverage(self, shape: Sequence[int]) -> np.ndarray:
@@ -167,62 +159,68 @@ class GaborBank:
             float32, `shape`, in the order of ``numpy.fft.fftfreq``: the sum of the squared
             gains, averaged over a frequency and its negative, which real images have both.
         """
-        return self.energy_gain(self._check_shape(shape), torch.float32).numpy()
-
-    def energy_gain(
-        self, shape: Sequence[int], dtype: torch.dtype, weights: Tensor | None = None
-    ) -> Tensor:
-        """Return `coverage` as a tensor, each kernel counted with its weight."""
-        total = torch.zeros(tuple(shape), dtype=dtype)
-        for scale, bands in enumerate(self.bands(shape, dtype)):
-            for orientation, band in enumerate(bands):
-                gain = band.values.square()
-                if weights is not None:
-                    gain *= weights[scale, orientation]
-                add_box(total, gain, band.start)
-        return (total + mirror_frequencies(total)) / 2
+        total = torch.zeros(self._check_shape(shape))
+        for _, _, band in self.bands(tuple(total.shape), torch.float32):
+            add_box(total, band.values.square(), band.start)
+        coverage: np.ndarray = ((total + mirror_frequencies(total)) / 2).numpy()
+        return coverage
 
     def bands(
-        self, shape: Sequence[int], dtype: torch.dtype, *, cached: bool = True
-    ) -> list[list[Band]]:
-        """Return each kernel's spectrum where it is not negligible, by scale and orientation.
+        self, shape: Sequence[int], dtype: torch.dtype, device: str | torch.device = "cpu"
+    ) -> Iterator[tuple[int, int, Band]]:
+        """Yield scale, orientation and spectrum of each kernel on a torus.
 
-        They are kept for the shapes that they were last asked for.
+        Spectra are kept for the shapes that were asked for last.
         """
-        key = (tuple(shape), dtype)
-        if key in self._bands:
-            return self._bands[key]
-        bands = [
-            [self._band(shape, scale, tuple(direction), dtype) for direction in self.directions]
-            for scale in range(len(self.frequencies))
-        ]
-        if cached:
-            while len(self._bands) >= 2:
-                del self._bands[next(iter(self._bands))]
-            self._bands[key] = bands
-        return bands
+        for scale, orientation in np.ndindex(*self.shape):
+            yield scale, orientation, self.band(shape, scale, orientation, dtype, device)
 
-    def wave(self, scale: int, direction: Sequence[float]) -> Wave:
-        """Return the parameters of one kernel."""
-        return Wave(
-            self.frequencies[scale], tuple(direction), self.along[scale], self.across[scale]
-        )
-
-    def _band(
-        self, shape: Sequence[int], scale: int, direction: tuple[float, ...], dtype: torch.dtype
+    def band(
+        self,
+        shape: Sequence[int],
+        scale: int,
+        orientation: int,
+        dtype: torch.dtype,
+        device: str | torch.device = "cpu",
     ) -> Band:
-        wave, tolerance = self.wave(scale, direction), _TOLERANCE[dtype]
+        """Return the spectrum of one kernel where it is not negligible."""
+
+        def make() -> Band:
+            band = self._make_band(shape, self.wave(scale, orientation), dtype)
+            return Band(band.values.to(device), band.start)
+
+        return self._cache.get((tuple(shape), dtype, str(device)), (scale, orientation), make)
+
+    def wave(self, scale: int, orientation: int) -> Wave:
+        """Return the parameters of one kernel."""
+        direction = tuple(map(float, self.directions[orientation]))
+        return Wave(self.frequencies[scale], direction, self.along[scale], self.across[scale])
+
+    def _make_band(self, shape: Sequence[int], wave: Wave, dtype: torch.dtype) -> Band:
+        tolerance = _TOLERANCE[dtype]
         if self.radial == "log-gabor":
             band = log_gabor_band(shape, wave, self.log_width, tolerance=tolerance, dtype=dtype)
         else:
             band = gabor_band(shape, wave, dc_free=self.dc_free, tolerance=tolerance, dtype=dtype)
         return Band(band.values * self._height(band, wave, shape), band.start)
 
+    def _kernel(self, size: Sequence[int], scale: int, orientation: int) -> np.ndarray:
+        wave = self.wave(scale, orientation)
+        if self.radial == "gabor" and self.normalize != "l2":
+            kernel = gabor_kernel(size, wave, dc_free=self.dc_free)
+            height = envelope_sum(wave) if self.normalize == "envelope" else 1.0
+            return kernel * (height * self.factor)
+        # Twice its reach lies between a kernel and its next periodic copy.
+        reach = math.ceil(4 * REACH * max(wave.along, wave.across))
+        torus = fft.fast_shape([max(n, reach) for n in size])
+        band = self._make_band(torus, wave, torch.float64)
+        return band_kernel(size, band, torus) * self.factor
+
     def _height(self, band: Band, wave: Wave, shape: Sequence[int]) -> float:
         if self.normalize == "peak":
             return 1.0
         if self.normalize == "envelope":
-            return math.sqrt(2 * math.pi) ** self.ndim * wave.along * wave.across ** (self.ndim - 1)
+            return envelope_sum(wave)
         return float((band.values.double().square().sum() / math.prod(shape)) ** -0.5)
 
     def _sizes(self, size: int | Sequence[int]) -> tuple[int, ...]:
@@ -234,9 +232,3 @@ class GaborBank:
         if len(shape) != self.ndim or min(shape) < 1:
             raise ValueError(f"The bank has {self.ndim} axes: the shape {shape} does not fit it.")
         return shape
-
-
-def _dense(band: Band, shape: Sequence[int]) -> Tensor:
-    total = torch.zeros(tuple(shape), dtype=band.values.dtype)
-    add_box(total, band.values, band.start)
-    return total

@@ -18,8 +18,8 @@ def preset_arguments(name: str) -> dict[str, Any]:
         along it, 1.5 octaves wide, of unit energy. ``"manjunath"``: four scales from .05 to
         .4 cycles per pixel and six orientations whose spectra touch at half their peak, for
         texture retrieval. ``"ibsi"``: the filter of the Image Biomarker Standardisation
-        Initiative's configuration 4.B for voxels of 2 mm (wavelength 4, sigma 10, gamma 5/2,
-        orientations every 22.5 degrees), with its mean kept and an envelope of height 1.
+        Initiative's test 4.b for voxels of 2 mm (wavelength 4, sigma 10, gamma 5/2), at
+        orientations every 22.5 degrees, with its mean kept and an envelope of height 1.
 
     Returns
     -------

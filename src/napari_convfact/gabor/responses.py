@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import check_image
-from napari_convfact.gabor.frame import reconstruct_frame
+from napari_convfact.gabor.frame import measure_frame, reconstruct_image
 from napari_convfact.gabor.kernels import GaborBank
 from napari_convfact.gabor.reductions import (
     MAPS,
@@ -265,15 +265,19 @@ class GaborResponses:
     def reconstruct_job(self, weights: Any = None, *, residual: float = 1.0) -> Job[np.ndarray]:
         """Compute `reconstruct` (a job)."""
         values = self._check_weights(weights)
+        masked = values.ndim > 2
+        scalars = np.ones(self.bank.shape) if masked else values
+        dtype = getattr(torch, str(self.image.dtype))
+        frame = yield from measure_frame(self.bank, self.layout.torus, dtype, scalars, self.device)
         result = np.empty_like(self.image)
-        for done, frame in enumerate(self._frames, start=1):
-            where: Any = (slice(None), slice(None), *frame)
-            local = values if values.ndim == 2 else values[where]
-            image = torch.as_tensor(self.image[frame]).to(self.device)
-            restored = yield from reconstruct_frame(
-                self.bank, image, self.layout, local, float(residual)
+        for done, index in enumerate(self._frames, start=1):
+            where: Any = (slice(None), slice(None), *index)
+            image = torch.as_tensor(self.image[index]).to(self.device)
+            masks = values[where] if masked else None
+            restored = yield from reconstruct_image(
+                self.bank, frame, image, self.layout, float(residual), masks
             )
-            result[frame] = restored.cpu().numpy()
+            result[index] = restored.cpu().numpy()
             yield Step(done, len(self._frames), "Reconstructed")
         return result
 

@@ -160,7 +160,7 @@ def gabor_band(
     """
     ndim = len(shape)
     center = [wave.frequency * d for d in wave.direction]
-    offset = _offset(wave, center) if dc_free else 0.0
+    offset = zero_sum_share(wave) if dc_free else 0.0
     low, high = _extent(wave, center, offset, tolerance)
     start = [math.floor(a * n) for a, n in zip(low, shape, strict=True)]
     size = [math.ceil(b * n) - a + 1 for a, b, n in zip(start, high, shape, strict=True)]
@@ -232,8 +232,9 @@ def log_gabor_band(
     return _trim(Band(values, tuple(start)))
 
 
-def _offset(wave: Wave, center: Sequence[float]) -> float:
+def zero_sum_share(wave: Wave) -> float:
     """Return which share of the Gaussian has the same sum as the wave under it."""
+    center = [wave.frequency * d for d in wave.direction]
     periods = torch.arange(-_PERIODS, _PERIODS + 1, dtype=torch.float64)
     axes = _mesh([periods] * len(center))
     envelope = (wave.direction, wave.along, wave.across)

@@ -34,15 +34,13 @@ def stream_responses(
         Complex, ``(*spatial)`` or coarser; it may be a view.
     """
     spectrum = centered_spectrum(image, layout)
-    for scale, bands in enumerate(bank.bands(layout.torus, image.dtype)):
-        stride = strides[scale] if strides else 1
-        for orientation, band in enumerate(bands):
-            response = _respond(spectrum, band, layout, stride)
-            yield scale, orientation, response * bank.factor if bank.phase else response
+    for scale, orientation, band in bank.bands(layout.torus, image.dtype, image.device):
+        response = _respond(spectrum, band, layout, strides[scale] if strides else 1)
+        yield scale, orientation, response * bank.factor if bank.phase else response
 
 
 def _respond(spectrum: Tensor, band: Band, layout: Layout, stride: int) -> Tensor:
-    gain = band.values.to(spectrum.device)
+    gain = band.values
     product = take_box(spectrum, band.start, gain.shape) * gain
     torus = [n // stride for n in layout.torus]
     before = [b // stride for b in layout.before]
