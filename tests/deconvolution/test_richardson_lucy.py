@@ -159,6 +159,32 @@ def test_likelihood_never_falls_and_acceleration_is_ahead(boundary, background):
     assert ahead[40] > 0
 
 
+def test_predictions_that_overshoot_are_no_worse_than_the_plain_step():
+    # Few samples, a long PSF and a background: here predictions do overshoot.
+    random = np.random.default_rng(54)
+    counts = random.poisson(random.gamma(0.3, 10.0 ** random.uniform(0, 3), (40,))).astype(float)
+    psf = random.random((7,)) ** random.integers(1, 6)
+    solver = RichardsonLucySolver(
+        psf, (40,), boundary="zero", background=1.0, dtype="float64", device="cpu"
+    )
+    data = torch.tensor(counts)
+    iteration = Iteration(solver.model, data, solver.model.flat_scene(data), accelerate=True)
+    matrix, _, _ = dense_blur(psf / psf.sum(), (40,), "zero")
+    factors = []
+    for _ in range(40):
+        before = solver.model.to_numpy(iteration.scene)
+        iteration.advance()
+        ratio = counts / (matrix @ before + 1)
+        plain = before * (matrix.T @ ratio) / matrix.sum(0)
+        after = solver.model.to_numpy(iteration.scene)
+        found, reached = (log_likelihood(matrix @ scene + 1, counts) for scene in (after, plain))
+        assert found >= reached - 1e-9 * abs(reached)
+        factors.append(np.abs(after / plain - 1).max())
+    # Both happened: predictions were kept, and the plain step was taken instead.
+    assert max(factors) > 0.01
+    assert min(factors[1:]) < 1e-9
+
+
 def test_likelihood_is_that_of_the_estimate():
     psf = random_psf((3, 4))
     matrix, _, _ = dense_blur(psf, (10, 11), "periodic")

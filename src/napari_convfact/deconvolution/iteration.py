@@ -19,6 +19,11 @@ _DARK = 1e-30
 class Iteration:
     """The state of a run, with its likelihood after each step.
 
+    Predictions are held against the plain step's result. The likelihood is concave, so a
+    prediction from where it falls towards that result is at least as likely; otherwise
+    both are compared, and the likelier is kept. The check costs no transform while the
+    predictions do not overshoot.
+
     Parameters
     ----------
     model : PoissonModel
@@ -26,7 +31,7 @@ class Iteration:
     data : torch.Tensor
         Non-negative, of the picture's size.
     scene : torch.Tensor
-        Where to start, on the model's torus. Its memory is taken over.
+        Where to start, in the model's layout. Its memory is taken over.
     accelerate : bool
         Extrapolate between steps.
     total_variation : float
@@ -65,9 +70,11 @@ class Iteration:
         self._extrapolation = Extrapolation() if accelerate else None
         # The last plain step's result; the scene itself where nothing is extrapolated.
         self._result = scene.clone() if accelerate else scene
-        # In a list, so that a step can take it out and free its memory on the way.
+        # In lists, so that a step can take them out and free their memory on the way.
         self._ratio: list[Tensor] = []
+        self._factor: list[Tensor] = []
         self._compare()
+        self._project_back()
 
     def advance(self) -> None:
         """Take one step."""
@@ -75,31 +82,32 @@ class Iteration:
         if self._extrapolation is None:
             self.scene = self._result = result
             self._compare()
+            self._project_back()
             return
         before, self._result = self._result, result
         self.scene = self._extrapolation.predict(self.scene, before, result)
         self._compare()
-        if self.likelihood[-1] < self.likelihood[-2]:
-            self._take_plain_step()
+        self._project_back()
+        if self._slope_towards_result() > 0:
+            self._check_against_result()
 
     def preview(self) -> np.ndarray:
         """Return the newest estimate as a copy, also while a step is being taken."""
         return self.model.to_numpy(self._result)
 
     def _step(self) -> Tensor:
-        """Return the scene times the data's ratio to the model, projected back."""
-        correction = self.model.back_project(self._ratio.pop())
-        parts = blocks(correction, self.scene, self.model.inverse_sensitivity)
-        for factor, scene, inverse_sensitivity in parts:
-            factor.mul_(inverse_sensitivity).mul_(scene)
+        """Return the scene times its correction."""
+        scene = self._factor.pop()
+        for factor, old in blocks(scene, self.scene):
+            factor.mul_(old)
             # Round-off of the transforms may be negative.
             torch.threshold_(factor, _DARK, 0.0)
         if self._total_variation:
-            correction.div_(total_variation_denominator(self.scene, self._total_variation))
-        return correction
+            scene.div_(total_variation_denominator(self.scene, self._total_variation))
+        return scene
 
     def _compare(self) -> None:
-        """Record how well the scene explains the data, and their ratio to step along."""
+        """Record how well the scene explains the data, and their ratio."""
         model = self.model
         blurred = model.blur(self.scene)
         seen = model.in_picture(blurred)
@@ -117,12 +125,34 @@ class Iteration:
             self.scene.mul_(self._photons / light)
             seen.mul_(self._photons / light)
 
-    def _take_plain_step(self) -> None:
-        """Undo a prediction that was less likely than the scene before."""
+    def _project_back(self) -> None:
+        """Turn the data's ratio to the model into the scene's correction."""
+        factor = self.model.back_project(self._ratio.pop())
+        self._factor = [factor.mul_(self.model.inverse_sensitivity)]
+
+    def _slope_towards_result(self) -> float:
+        """Return the likelihood's derivative from the scene towards the plain step's result."""
+        tensors = self._factor[0], self.model.inverse_sensitivity, self._result, self.scene
+        tiny = torch.finfo(self.scene.dtype).tiny
+        return sum(
+            total((factor - 1).mul_(result - scene).div_(inverse_sensitivity.clamp_min(tiny)))
+            for factor, inverse_sensitivity, result, scene in blocks(*tensors)
+        )
+
+    def _check_against_result(self) -> None:
+        """Replace the prediction by the plain step's result if that is likelier."""
         assert self._extrapolation is not None
-        self._extrapolation.restart()
-        self.scene.copy_(self._result)
-        self.likelihood.pop()
-        if self.held_out:
-            self.held_out.pop()
+        predicted, factor = self.scene, self._factor
+        self.scene = self._result.clone()
         self._compare()
+        if self.likelihood[-1] > self.likelihood[-2]:
+            self._extrapolation.restart()
+            self._project_back()
+            rejected = -2
+        else:
+            self.scene, self._factor = predicted, factor
+            self._ratio.clear()
+            rejected = -1
+        self.likelihood.pop(rejected)
+        if self.held_out:
+            self.held_out.pop(rejected)
