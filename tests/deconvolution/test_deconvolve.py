@@ -8,6 +8,7 @@ import inspect
 import numpy as np
 import pytest
 
+from napari_convfact.deconvolution.curve import strength_curve
 from napari_convfact.deconvolution.deconvolve import deconvolve, deconvolve_job
 from napari_convfact.deconvolution.settings import Settings
 from napari_convfact.foundation.job import run
@@ -264,9 +265,10 @@ def test_steps_count_up_and_can_be_closed(options):
     assert all(step.done <= step.total for step in steps if step.total)
 
 
-def test_least_squares_shows_its_estimate():
+@pytest.mark.parametrize("shape", [(64, 64), (1, 64, 64)])
+def test_least_squares_shows_its_estimate(shape):
     steps = []
-    image = RNG.random((64, 64))
+    image = RNG.random(shape)
     result = run(deconvolve_job(image, np.ones((7, 7)), strength=1e-3), steps.append)
     previews = [step.preview for step in steps if step.preview is not None]
     assert len(previews) == result.iterations > 1
@@ -278,3 +280,23 @@ def test_the_signature_is_that_of_the_settings():
     parameters = list(inspect.signature(deconvolve).parameters.values())[2:]
     fields = dataclasses.fields(Settings)
     assert [(p.name, p.default) for p in parameters] == [(f.name, f.default) for f in fields]
+
+
+def test_the_curve_shows_the_choice():
+    image = np.cumsum(RNG.standard_normal((2, 40, 40)), 1)
+    curve = strength_curve(image, 3 * PSF)
+    best = curve.strength[np.argmin(curve.cross_validation)]
+    # Five points per decade, and as many as there are between the ends.
+    assert abs(np.log10(best / deconvolve(image, PSF).strength)) <= 0.1 + 1e-9
+    assert strength_curve(image, PSF, prior="identity", strengths=[0.1, 1]).strength.size == 2
+    with pytest.raises(ValueError, match="positive"):
+        strength_curve(image, PSF, strengths=[0.0, 1.0])
+
+
+def test_a_rule_that_finds_nothing_gives_way():
+    """Points are no blur of a wide PSF: every strength leaves more than the noise there is."""
+    image = np.zeros((64, 64))
+    image[::16, ::16] = 1000
+    image += 0.01 * RNG.standard_normal(image.shape)
+    result = deconvolve(image, np.ones((9, 9)), strength="discrepancy", boundary="reflect")
+    assert result.rule == "generalized cross-validation"

@@ -111,11 +111,25 @@ def test_steps_show_the_picture_and_the_history():
     case = CASES[1]
     steps = []
     solver = ExtendedSolver(case.psf, case.data.shape, strength=0.01)
-    result = run(solver.solve(torch.as_tensor(case.data, dtype=torch.float32)), steps.append)
+    job = solver.solve(torch.as_tensor(case.data, dtype=torch.float32), show=np.copy)
+    result = run(job, steps.append)
     assert len(steps) == result.iterations == len(result.history) > 1
     assert all(step.preview.shape == case.data.shape for step in steps)
     np.testing.assert_array_equal(steps[-1].preview, result.solution.numpy())
     assert result.history[-1] <= 1e-3 < result.history[-2]
+
+
+def test_images_side_by_side():
+    """Together they get what each gets alone, and the last one says when it is over."""
+    first, second = CASES[0], CASES[2]
+    images = torch.as_tensor(np.stack([first.data, 5 + 100 * second.data]), dtype=torch.float64)
+    solver = ExtendedSolver(first.psf, (256, 256), strength=0.02, dtype="float64")
+    together = run(solver.solve(images))
+    alone = [run(solver.solve(image)) for image in images]
+    assert together.iterations == max(result.iterations for result in alone)
+    for index, result in enumerate(alone):
+        scale = float(images[index].abs().max())
+        np.testing.assert_allclose(together.solution[index], result.solution, atol=1e-9 * scale)
 
 
 def test_running_out_of_iterations_is_said():

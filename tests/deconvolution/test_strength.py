@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.ndimage import convolve
 
 from napari_convfact.deconvolution.strength import (
     cosine_model,
-    l_curve,
     minimize_cross_validation,
     minimize_threshold_cross_validation,
     noise_level,
@@ -149,11 +150,30 @@ def test_the_taper_keeps_the_energy_of_white_noise():
 def test_the_l_curve_is_monotonic():
     """The more weight the prior has, the worse the fit and the smaller the prior's norm."""
     image = np.random.default_rng(0).random((16, 16))
-    curve = l_curve(cosine_model([image], np.ones((3, 3)) / 9, "gradient"))
+    model = cosine_model([image], np.ones((3, 3)) / 9, "gradient")
+    curve = model.l_curve()
     assert np.all(np.diff(curve.strength) > 0)
     assert np.all(np.diff(curve.residual_norm) > 0)
     assert np.all(np.diff(curve.prior_norm) < 0)
-    assert curve.cross_validation.shape == curve.strength.shape
+    best = curve.strength[np.argmin(curve.cross_validation)]
+    # The curve has five points per decade.
+    assert abs(np.log10(best / minimize_cross_validation(model))) <= 0.1 + 1e-9
+    assert model.l_curve([0.5]).residual_norm[0] == np.sqrt(model.residual(0.5))
+
+
+def test_noise_that_explains_too_little_gives_no_strength():
+    """A grid of points is not the blur of anything under a wide PSF."""
+    image = np.zeros((32, 32))
+    image[::8, ::8] = 1
+    model = cosine_model([image], np.ones((9, 9)) / 81, "gradient")
+    assert satisfy_discrepancy(dataclasses.replace(model, noise=0.0)) is None
+
+
+def test_noise_of_few_grey_levels():
+    """Half of the second differences are 0, and so is their median."""
+    rng = np.random.default_rng(0)
+    image = (rng.random((200, 200)) < 0.02).astype(float)
+    assert noise_level(image) > 0
 
 
 @pytest.mark.parametrize("image", [np.zeros((12, 12)), np.full((3, 4), 5.0), np.ones((1, 1))])

@@ -198,18 +198,20 @@ def _job(image: Any, psf: Any, settings: Settings) -> Job[Deconvolution]:
     device = choose_device(settings.device, dtype=settings.dtype)
     yield Step(0, len(items), device.reason)
 
+    def arrange(estimate: np.ndarray) -> np.ndarray:
+        estimate = estimate.reshape(data.shape)
+        if axis is not None:
+            estimate = np.ascontiguousarray(np.moveaxis(estimate, 0, axis))
+        return checked.restore_missing(estimate)
+
     if settings.method == "richardson-lucy":
         found = yield from _richardson_lucy(items, kernel, settings, device.name)
     else:
-        found = yield from regularized_job(items, kernel, settings, device.name)
-
-    estimate = found.estimate.reshape(data.shape)
-    if axis is not None:
-        estimate = np.ascontiguousarray(np.moveaxis(estimate, 0, axis))
+        found = yield from regularized_job(items, kernel, settings, device.name, arrange)
     sentences = (*checked.notes, *psf_notes, found.message, device.reason)
     return replace(
         found,
-        estimate=checked.restore_missing(estimate),
+        estimate=arrange(found.estimate),
         message=" ".join(filter(None, sentences)),
     )
 

@@ -6,7 +6,8 @@ about the picture's surroundings is then wrong at its edges.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +20,8 @@ from napari_convfact.convolution.prior import apply_prior_normal, prior_symbol
 from napari_convfact.deconvolution.direct import reflect_onto_torus, regularized_gain
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.job import Job
+
+Show = Callable[[np.ndarray], np.ndarray]
 
 
 class ExtendedSolver:
@@ -69,31 +72,41 @@ class ExtendedSolver:
         self._precondition = make_preconditioner(self.blur, strength, prior)
 
     def solve(
-        self, image: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 50
+        self,
+        image: Tensor,
+        *,
+        tolerance: float = 1e-3,
+        max_iterations: int = 50,
+        show: Show | None = None,
     ) -> Job[KrylovResult]:
-        """Deconvolve one image.
+        """Deconvolve.
 
         Parameters
         ----------
         image : torch.Tensor
-            Real, of the solver's shape and device.
+            Real, ``(..., *n)`` on the solver's device. Leading axes are solved side by side.
         tolerance : float
             Relative error of the scene, as the preconditioned residual of the normal
             equations estimates it, at which to stop.
         max_iterations : int
             Stop after so many iterations of conjugate gradients.
+        show : callable, optional
+            Arranges the estimate, of the shape of `image`, for `Step.preview`; there is no
+            preview without it.
 
         Yields
         ------
         Step
-            After each iteration, with the estimate as preview.
+            After each iteration.
 
         Returns
         -------
         KrylovResult
             Its solution has the shape of the image.
         """
-        mean = image.mean()
+        spatial = tuple(range(-self.blur.ndim, 0))
+        mean = image.mean(spatial, keepdim=True)
+        preview = None if show is None else partial(self._preview, mean=mean, show=show)
         result = yield from conjugate_gradients(
             self._apply_normal,
             self.blur.apply_adjoint(image - mean).contiguous(),
@@ -102,7 +115,8 @@ class ExtendedSolver:
             tolerance=tolerance,
             max_iterations=max_iterations,
             measure_error=True,
-            preview=lambda x: self._in_window(x, mean).cpu().numpy(),
+            ndim=self.blur.ndim,
+            preview=preview,
             message="Least squares",
         )
         return KrylovResult(
@@ -124,6 +138,9 @@ class ExtendedSolver:
         spectrum.mul_(regularized_gain(blur.transfer, symbol, self.strength))
         guess = fft.irfftn(spectrum, blur.torus_shape, overwrite=True)
         return crop(guess, (0,) * blur.ndim, blur.input_shape).contiguous()
+
+    def _preview(self, x: Tensor, *, mean: Tensor, show: Show) -> np.ndarray:
+        return show(self._in_window(x, mean).cpu().numpy())
 
     def _in_window(self, x: Tensor, mean: Tensor) -> Tensor:
         return crop(x, *self.blur.estimate_window) + mean

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_convfact.deconvolution.direct import DirectFilter, direct_filter
-from napari_convfact.deconvolution.least_squares import ExtendedSolver
+from napari_convfact.deconvolution.least_squares import ExtendedSolver, Show
 from napari_convfact.deconvolution.result import Deconvolution
 from napari_convfact.deconvolution.settings import Settings
 from napari_convfact.deconvolution.stack import within_stack
@@ -28,12 +28,13 @@ _MOST_ITERATIONS = 50
 # Items of a stack that the automatic strength looks at, evenly spread.
 _SAMPLED_ITEMS = 16
 
-# Samples that are transformed at a time: small items go together.
-_BATCH = 2**22
+# Samples that are worked on at a time: small items go together.
+_DIRECT_BATCH = 2**22
+_ITERATIVE_BATCH = 2**20
 
 
 def regularized_job(
-    items: np.ndarray, psf: np.ndarray, settings: Settings, device: str
+    items: np.ndarray, psf: np.ndarray, settings: Settings, device: str, show: Show
 ) -> Job[Deconvolution]:
     """Deconvolve every item of a stack by the pseudo-inverse, Wiener's or Tikhonov's method.
 
@@ -47,6 +48,8 @@ def regularized_job(
         What to do.
     device : str
         Where to compute.
+    show : callable
+        Arranges an estimate of all items for `Step.preview`.
 
     Yields
     ------
@@ -62,7 +65,7 @@ def regularized_job(
         yield Step(0, len(items), "Choosing the strength of the regularization")
     strength, rule = choose_strength(items, psf, settings)
     if settings.boundary == "extended" and settings.method != "pseudo-inverse":
-        return (yield from _solve_extended(items, psf, settings, device, strength, rule))
+        return (yield from _solve_extended(items, psf, settings, device, strength, rule, show))
     return (yield from _filter_directly(items, psf, settings, device, strength, rule))
 
 
@@ -84,8 +87,9 @@ def choose_strength(items: np.ndarray, psf: np.ndarray, settings: Settings) -> t
     model = image_model(items, psf, applied_prior(settings))
     if settings.method == "pseudo-inverse":
         return minimize_threshold_cross_validation(model), "generalized cross-validation"
-    if given == "discrepancy":
-        return satisfy_discrepancy(model), "discrepancy"
+    strength = satisfy_discrepancy(model) if given == "discrepancy" else None
+    if strength is not None:
+        return strength, "discrepancy"
     return minimize_cross_validation(model), "generalized cross-validation"
 
 
@@ -134,7 +138,7 @@ def _filter_directly(
 ) -> Job[Deconvolution]:
     inverse = make_filter(items.shape[1:], psf, settings, device, strength)
     estimate = np.empty_like(items)
-    together = max(1, _BATCH // math.prod(inverse.torus_shape))
+    together = max(1, _DIRECT_BATCH // math.prod(inverse.torus_shape))
     for start in range(0, len(items), together):
         batch = as_tensor(items[start : start + together], settings, device)
         estimate[start : start + together] = inverse.apply(batch).cpu().numpy()
@@ -156,6 +160,7 @@ def _solve_extended(
     device: str,
     strength: float,
     rule: str,
+    show: Show,
 ) -> Job[Deconvolution]:
     solver = ExtendedSolver(
         psf,
@@ -166,20 +171,26 @@ def _solve_extended(
         device=device,
     )
     most = _MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations
+    together = max(1, _ITERATIVE_BATCH // math.prod(solver.blur.torus_shape))
     estimate = np.empty_like(items)
     history: tuple[float, ...] = ()
-    unfinished = 0
-    for index in range(len(items)):
-        image = as_tensor(items[index], settings, device)
-        job = solver.solve(image, tolerance=settings.tolerance, max_iterations=most)
-        result = yield from within_stack(job, index, len(items))
-        estimate[index] = result.solution.cpu().numpy()
-        unfinished += not result.converged
+    converged = True
+    for start in range(0, len(items), together):
+        batch = as_tensor(items[start : start + together], settings, device)
+        job = solver.solve(
+            batch,
+            tolerance=settings.tolerance,
+            max_iterations=most,
+            show=show if len(items) == 1 else None,
+        )
+        result = yield from within_stack(job, start, len(items))
+        estimate[start : start + together] = result.solution.cpu().numpy()
+        converged = converged and result.converged
         history = max(history, result.history, key=len)
     message = ""
-    if unfinished:
+    if not converged:
         message = (
-            f"{unfinished} of {len(items)} images stopped after {most} iterations, before the "
-            f"error was down to {settings.tolerance:g}: allow more iterations for the last detail."
+            f"Least squares stopped after {most} iterations, before the error was down to "
+            f"{settings.tolerance:g}: allow more iterations for the last detail."
         )
-    return Deconvolution(estimate, strength, rule, len(history), not unfinished, history, message)
+    return Deconvolution(estimate, strength, rule, len(history), converged, history, message)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def within_stack(job: Job[T], index: int, count: int) -> Job[T]:
-    """Run the job of one item and report its steps as the whole stack's.
+    """Run the job of an item (or some) and report its steps as the whole stack's.
 
     Parameters
     ----------

@@ -40,6 +40,28 @@ _SLAB = 2**20
 
 
 @dataclass(frozen=True)
+class LCurve:
+    """The trade between fit and prior, one entry per strength.
+
+    Attributes
+    ----------
+    strength : numpy.ndarray
+        Ascending.
+    residual_norm : numpy.ndarray
+        ``|k * x - y|``.
+    prior_norm : numpy.ndarray
+        ``|L x|``.
+    cross_validation : numpy.ndarray
+        The (weighted) generalized cross-validation score, least where it is best.
+    """
+
+    strength: np.ndarray
+    residual_norm: np.ndarray
+    prior_norm: np.ndarray
+    cross_validation: np.ndarray
+
+
+@dataclass(frozen=True)
 class CosineModel:
     """An image's energy over what a blur and a prior do to it, in the cosine basis.
 
@@ -104,31 +126,26 @@ class CosineModel:
             [_score(r, k, self.size, weight) for r, k in zip(residual, kept, strict=True)]
         )
 
+    def l_curve(self, strengths: Sequence[float] | None = None) -> LCurve:
+        """Return the trade between fit and prior at some strengths, or at all there are.
+
+        References
+        ----------
+        .. [1] P. C. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve",
+           SIAM Review 34 (1992).
+        """
+        if strengths is None:
+            strengths = np.logspace(_WEAKEST, _STRONGEST, 51).tolist()
+        return LCurve(
+            np.array(strengths, dtype=float),
+            np.sqrt([self.residual(strength) for strength in strengths]),
+            np.sqrt([self.prior_norm(strength) for strength in strengths]),
+            np.array([self.cross_validation(s, weight=_WEIGHT) for s in strengths]),
+        )
+
     def _left(self, strength: float) -> np.ndarray:
         left: np.ndarray = strength / (self.ratio + strength)
         return left
-
-
-@dataclass(frozen=True)
-class LCurve:
-    """The trade between fit and prior, one entry per strength.
-
-    Attributes
-    ----------
-    strength : numpy.ndarray
-        Ascending.
-    residual_norm : numpy.ndarray
-        ``|k * x - y|``.
-    prior_norm : numpy.ndarray
-        ``|L x|``.
-    cross_validation : numpy.ndarray
-        The generalized cross-validation score.
-    """
-
-    strength: np.ndarray
-    residual_norm: np.ndarray
-    prior_norm: np.ndarray
-    cross_validation: np.ndarray
 
 
 def cosine_model(images: Iterable[np.ndarray], psf: np.ndarray, prior: str) -> CosineModel:
@@ -204,8 +221,11 @@ def minimize_threshold_cross_validation(model: CosineModel) -> float:
     return math.sqrt(model.ratio[allowed][int(np.argmin(scores))])
 
 
-def satisfy_discrepancy(model: CosineModel) -> float:
+def satisfy_discrepancy(model: CosineModel) -> float | None:
     """Return the strength whose residual is as large as the estimated noise.
+
+    None if even the weakest leaves more: then the noise was underestimated, or the PSF is not
+    the image's.
 
     References
     ----------
@@ -217,36 +237,11 @@ def satisfy_discrepancy(model: CosineModel) -> float:
     def excess(exponent: float) -> float:
         return model.residual(10**exponent) - noise_energy
 
-    if excess(_WEAKEST) >= 0:
-        return float(10**_WEAKEST)
+    if excess(_WEAKEST) > 0:
+        return None
     if excess(_STRONGEST) <= 0:
         return float(10**_STRONGEST)
     return float(10 ** scipy.optimize.brentq(excess, _WEAKEST, _STRONGEST, xtol=1e-4))
-
-
-def l_curve(model: CosineModel, strengths: Sequence[float] | None = None) -> LCurve:
-    """Return the L-curve, to plot.
-
-    Parameters
-    ----------
-    model : CosineModel
-        The image's statistics.
-    strengths : sequence of float, optional
-        Where to evaluate it; five per decade over the range of the rules by default.
-
-    References
-    ----------
-    .. [1] P. C. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve",
-       SIAM Review 34 (1992).
-    """
-    if strengths is None:
-        strengths = np.logspace(_WEAKEST, _STRONGEST, 51).tolist()
-    return LCurve(
-        np.array(strengths),
-        np.sqrt([model.residual(strength) for strength in strengths]),
-        np.sqrt([model.prior_norm(strength) for strength in strengths]),
-        np.array([model.cross_validation(strength) for strength in strengths]),
-    )
 
 
 def noise_level(image: np.ndarray) -> float:
@@ -254,7 +249,8 @@ def noise_level(image: np.ndarray) -> float:
 
     The image is differenced twice along every axis of at least three samples, which leaves
     little of a blurred scene, and the noise is read off the median magnitude, which the rest
-    of the scene's edges hardly move.
+    of the scene's edges hardly move. Where most differences are 0, as in an image of few grey
+    levels, it is read off their mean.
 
     Parameters
     ----------
@@ -277,8 +273,11 @@ def noise_level(image: np.ndarray) -> float:
         return 0.0
     for axis in axes:
         difference = np.diff(difference, n=2, axis=axis)
-    normal_quantile = 0.6745
-    return float(np.median(np.abs(difference)) / normal_quantile / math.sqrt(6) ** len(axes))
+    magnitude = np.abs(difference)
+    # Of a normal distribution the median magnitude is 0.6745, the mean sqrt(2 / pi).
+    spread = float(np.median(magnitude)) / 0.6745
+    spread = spread or float(magnitude.mean(dtype=np.float64)) * math.sqrt(math.pi / 2)
+    return spread / math.sqrt(6) ** len(axes)
 
 
 def _score(residual: float, kept: float, size: float, weight: float) -> float:

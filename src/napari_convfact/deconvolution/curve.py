@@ -1,0 +1,54 @@
+"""The choice of the strength as curves, to plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_convfact.deconvolution.regularized import image_model
+from napari_convfact.deconvolution.settings import Prior
+from napari_convfact.deconvolution.strength import LCurve
+from napari_convfact.foundation.validate import Missing, check_image, check_psf
+
+
+def strength_curve(
+    image: Any,
+    psf: Any,
+    *,
+    prior: Prior = "gradient",
+    strengths: Sequence[float] | None = None,
+    missing: Missing = "error",
+) -> LCurve:
+    """Return the L-curve and the cross-validation score over the strength.
+
+    Parameters
+    ----------
+    image : array_like
+        ``(..., *n)``; leading axes are pooled, as `deconvolve` does.
+    psf : array_like
+        ``(*k)``, as `deconvolve` takes it.
+    prior : {"gradient", "identity"}
+        ``"identity"`` is that of Wiener's method.
+    strengths : sequence of float, optional
+        Where to evaluate; by default five per decade over all that the rules choose from.
+    missing : {"error", "fill"}
+        As of `deconvolve`.
+
+    Returns
+    -------
+    LCurve
+        Of the image in the cosine model, tapered towards its edges.
+
+    Raises
+    ------
+    ValueError
+        If the image or the PSF cannot be computed with.
+    """
+    kernel, _ = check_psf(psf)
+    data = check_image(image, ndim=kernel.ndim, missing=missing).data
+    items = data.reshape(-1, *data.shape[data.ndim - kernel.ndim :])
+    if strengths is not None and not np.all(np.asarray(strengths) > 0):
+        raise ValueError("strengths must be positive numbers.")
+    return image_model(items, kernel, prior).l_curve(strengths)
