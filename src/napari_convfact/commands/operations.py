@@ -133,6 +133,6 @@ def _output_paths(output: Path, results: Sequence[Result]) -> list[Path]:
 
 def _tell(results: Sequence[Result]) -> None:
     for name, value in results[0].summary.items() if results else ():
-        if value not in (None, "", [], ()):
+        if isinstance(value, (str, int, float)) and value != "":
             text = f"{value:.4g}" if isinstance(value, float) else value
             print(f"  {name}: {text}")
