@@ -4,7 +4,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
-from texture_targets import region_split_patches
+from texture_scenes import region_split_patches
 
 from napari_convfact.texture.bank_learning import learn_bank
 from napari_convfact.texture.classifier import TextureClassifier
@@ -14,7 +14,8 @@ from napari_convfact.texture.maps import residual_maps
 
 @pytest.fixture(scope="module")
 def split():
-    return region_split_patches(32, 20, 0)
+    train, test, labels = region_split_patches(32, 20, 0)
+    return train, labels, test, labels
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def test_textures_are_told_apart_across_regions(size, least):
     """Ten splits; each trains on one half of the images and tests on the other."""
     scores = []
     for number in range(10):
-        train, labels, test, truth = region_split_patches(size, 8, number)
-        scores.append(TextureClassifier(n_kernels=3).fit(train, labels).score(test, truth))
+        train, test, labels = region_split_patches(size, 8, number)
+        scores.append(TextureClassifier(n_kernels=3).fit(train, labels).score(test, labels))
     assert np.mean(scores) >= least
 
 

@@ -3,7 +3,7 @@ import pytest
 from skimage import data
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
-from texture_targets import NAMES
+from texture_scenes import NAMES, painted_mosaic
 
 from napari_convfact.foundation.job import run
 from napari_convfact.texture.bank_learning import learn_bank
@@ -11,40 +11,15 @@ from napari_convfact.texture.pixel_features import pixel_features_job
 from napari_convfact.texture.pixels import classify_pixels, classify_pixels_job
 
 
-def mosaic(seed, size=160):
-    """Three textures in quadrants around a disk, and 0.5 % of the pixels painted."""
-    rng = np.random.default_rng(seed)
-    truth = np.ones((size, size), int)
-    truth[:, size // 2 :] = 2
-    truth[size // 2 :, : size // 2] = 3
-    truth[size // 2 :, size // 2 :] = 1
-    y, x = np.mgrid[:size, :size] - size / 2
-    truth[y**2 + x**2 < (0.2 * size) ** 2] = 3
-    image = np.zeros((size, size), np.float32)
-    for label, name in enumerate(NAMES, start=1):
-        texture = getattr(data, name)().astype(np.float32)
-        texture = (texture - texture.mean()) / texture.std()
-        top, left = rng.integers(0, 512 - size, 2)
-        image[truth == label] = texture[top : top + size, left : left + size][truth == label]
-    paint = np.zeros_like(truth)
-    for label in (1, 2, 3):
-        while (paint == label).sum() < 0.005 * size**2 / 3:
-            top, left = rng.integers(0, size - 12, 2)
-            stroke = np.s_[top : top + 3, left : left + 12]
-            if (truth[stroke] == label).all():
-                paint[stroke] = label
-    return image, truth, paint
-
-
 @pytest.fixture(scope="module")
 def scene():
-    return mosaic(0, 128)
+    return painted_mosaic(0, 128)
 
 
 def test_a_little_paint_segments_a_mosaic_better_than_basic_features():
     gains = []
     for seed in range(3):
-        image, truth, paint = mosaic(seed)
+        image, truth, paint = painted_mosaic(seed, 160)
         rest = paint == 0
         basic = multiscale_basic_features(image)
         forest = RandomForestClassifier(100, random_state=0).fit(basic[~rest], paint[~rest])
