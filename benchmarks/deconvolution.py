@@ -12,15 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import scipy.fft
 import skimage.restoration
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from cropped_scenes import (
     cropped_scenes,
     edge_and_inner_error,
