@@ -145,13 +145,13 @@ def draw_blur() -> Any:
     show(next(axes), image, "image", vmin=0, vmax=1)
     blurred = convolve(image, "gaussian", sigma=2)
     show(next(axes), blurred, 'convolve(image, "gaussian", sigma=2)', vmin=0, vmax=1)
-    difference = convolve(image, "gaussian", sigma=2, output="difference")
-    show(next(axes), difference, 'output="difference"', vmin=-0.3, vmax=0.3)
-    sharpened = convolve(image, "gaussian", sigma=2, output="sharpened", amount=1)
-    show(next(axes), sharpened, 'output="sharpened", amount=1', vmin=0, vmax=1)
+    difference = convolve(image, "gaussian", sigma=2, result="difference")
+    show(next(axes), difference, 'result="difference"', vmin=-0.3, vmax=0.3)
+    sharpened = convolve(image, "gaussian", sigma=2, result="sharpened", amount=1)
+    show(next(axes), sharpened, 'result="sharpened", amount=1', vmin=0, vmax=1)
     show(next(axes), convolve(image, "laplacian"), '"laplacian"', vmin=-0.5, vmax=0.5)
-    edges = convolve(image, "sobel", output="magnitude")
-    show(next(axes), edges, '"sobel", output="magnitude"', cmap="magma")
+    edges = convolve(image, "sobel", result="magnitude")
+    show(next(axes), edges, '"sobel", result="magnitude"', cmap="magma")
     return figure
 
 

@@ -63,7 +63,7 @@ def test_named_kernels_are_those_of_scipy(camera, boundary):
     check(convolve(camera, "laplacian", **options), scipy.ndimage.laplace(image, mode=mode))
     sobel = np.stack([scipy.ndimage.sobel(image, axis, mode=mode) for axis in (0, 1)])
     check(convolve(camera, "sobel", **options), sobel)
-    check(convolve(camera, "sobel", output="magnitude", **options), np.hypot(*sobel))
+    check(convolve(camera, "sobel", result="magnitude", **options), np.hypot(*sobel))
 
 
 def test_named_kernels_in_three_dimensions():
@@ -81,9 +81,9 @@ def test_blur_and_sharpen_by_the_formula(camera):
     blurred = convolve(camera, "gaussian", sigma=3)
     expected = scipy.ndimage.gaussian_filter(camera.astype(float), 3)
     np.testing.assert_allclose(blurred, expected, atol=1e-5 * 255)
-    difference = convolve(camera, "gaussian", sigma=3, output="difference")
+    difference = convolve(camera, "gaussian", sigma=3, result="difference")
     np.testing.assert_allclose(difference, camera - expected, atol=1e-5 * 255)
-    sharpened = convolve(camera, "gaussian", sigma=3, output="sharpened", amount=1.5)
+    sharpened = convolve(camera, "gaussian", sigma=3, result="sharpened", amount=1.5)
     np.testing.assert_allclose(sharpened, camera + 1.5 * (camera - expected), atol=1e-5 * 500)
 
 
@@ -169,7 +169,7 @@ def test_the_job_reports_each_kernel_and_frame(camera):
 
 def test_the_image_is_not_changed(camera):
     before = camera.copy()
-    convolve(camera, "gaussian", output="sharpened")
+    convolve(camera, "gaussian", result="sharpened")
     np.testing.assert_array_equal(camera, before)
 
 
@@ -186,8 +186,8 @@ def test_sobel_grows_with_the_index():
     [
         ({"boundary": "mirror"}, "boundary must be one of"),
         ({"boundary": "extended"}, "boundary must be one of"),
-        ({"output": "blurred"}, "output must be one of"),
-        ({"output": "sharpened", "boundary": "valid"}, "compares with the image"),
+        ({"result": "blurred"}, "result must be one of"),
+        ({"result": "sharpened", "boundary": "valid"}, "compares with the image"),
         ({"kernel": "median"}, "no kernel 'median'"),
         ({"kernel": np.zeros((2, 2, 2))}, "axes"),
         ({"kernel": np.ones((9, 9)), "boundary": "valid"}, "larger than the image"),

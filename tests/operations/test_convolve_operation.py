@@ -68,7 +68,7 @@ def test_a_stack_of_kernels_gives_a_stack(camera):
 
 def test_sharpening_and_edges(camera):
     ours = result(camera, result="sharpened", amount=2.0, sigma=1.5)
-    expected = convolve(camera.data, "gaussian", sigma=1.5, output="sharpened", amount=2)
+    expected = convolve(camera.data, "gaussian", sigma=1.5, result="sharpened", amount=2)
     np.testing.assert_array_equal(ours.data, expected)
     assert ours.name == "camera sharpened"
     assert result(camera, kind="sobel").leading_axes == ("kernel",)

@@ -20,7 +20,7 @@ from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import CheckedImage, Missing, check_image, check_kernel
 from napari_convfact.kernels.bank import KernelBank
 
-Output = Literal["filtered", "difference", "sharpened", "magnitude"]
+Result = Literal["filtered", "difference", "sharpened", "magnitude"]
 
 BOUNDARIES = ("reflect", "periodic", "zero", "valid", "full")
 _SAME_SIZE = ("reflect", "periodic", "zero")
@@ -37,7 +37,7 @@ def convolve(
     kernel: Any,
     *,
     boundary: str = "reflect",
-    output: Output = "filtered",
+    result: Result = "filtered",
     amount: float = 1.0,
     normalize: bool = False,
     sigma: float = 1.0,
@@ -64,7 +64,7 @@ def convolve(
         What lies beyond the edges; ``scipy.ndimage`` calls the first three "reflect", "wrap"
         and "constant". ``"valid"`` keeps the outputs that need nothing from there, ``"full"``
         keeps all that the image reaches.
-    output : {"filtered", "difference", "sharpened", "magnitude"}
+    result : {"filtered", "difference", "sharpened", "magnitude"}
         With F the filtered image: F, image - F, image + amount * (image - F) (unsharp
         masking, where F is a blur), or the root of the sum of F**2 over the bank's kernels.
     amount : float
@@ -113,7 +113,7 @@ def convolve(
             image,
             kernel,
             boundary=boundary,
-            output=output,
+            result=result,
             amount=amount,
             normalize=normalize,
             sigma=sigma,
@@ -132,7 +132,7 @@ def convolve_job(
     kernel: Any,
     *,
     boundary: str = "reflect",
-    output: Output = "filtered",
+    result: Result = "filtered",
     amount: float = 1.0,
     normalize: bool = False,
     sigma: float = 1.0,
@@ -144,21 +144,21 @@ def convolve_job(
     device: str = "auto",
 ) -> Job[np.ndarray]:
     """Do what `convolve` does, as a job that yields a `Step` after each kernel and frame."""
-    _check_options(boundary, output)
+    _check_options(boundary, result)
     bank = _as_bank(kernel, ndim=ndim, sigma=sigma, size=size)
     kernels = _normalized(bank) if normalize else bank.kernels
-    if output in ("difference", "sharpened") and bank.channels is not None:
-        raise ValueError(f"output={output!r} needs kernels that do not mix channels.")
+    if result in ("difference", "sharpened") and bank.channels is not None:
+        raise ValueError(f"result={result!r} needs kernels that do not mix channels.")
     checked = check_image(image, ndim=bank.ndim, missing=missing, dtype=dtype)
     source = _Source(checked, bank.ndim, bank.channels)
     place = choose_device(device, dtype=dtype).name
     filtered = yield from _filter(source, kernels, boundary, engine, dtype, place)
-    result = _combine(filtered, checked.data, output, amount)
-    if output != "magnitude" and bank.single:
-        result = result[0]
+    values = _combine(filtered, checked.data, result, amount)
+    if result != "magnitude" and bank.single:
+        values = values[0]
     if boundary in _SAME_SIZE and bank.channels is None:
-        return checked.restore_missing(result)
-    return result
+        return checked.restore_missing(values)
+    return values
 
 
 @dataclass(frozen=True)
@@ -250,14 +250,14 @@ def _operator(
     return operator.apply
 
 
-def _check_options(boundary: str, output: str) -> None:
+def _check_options(boundary: str, result: str) -> None:
     if boundary not in BOUNDARIES:
         raise ValueError(f"boundary must be one of {', '.join(BOUNDARIES)}, not {boundary!r}.")
-    if output not in get_args(Output):
-        raise ValueError(f"output must be one of {', '.join(get_args(Output))}, not {output!r}.")
-    if output in ("difference", "sharpened") and boundary not in _SAME_SIZE:
+    if result not in get_args(Result):
+        raise ValueError(f"result must be one of {', '.join(get_args(Result))}, not {result!r}.")
+    if result in ("difference", "sharpened") and boundary not in _SAME_SIZE:
         raise ValueError(
-            f"output={output!r} compares with the image: use boundary "
+            f"result={result!r} compares with the image: use boundary "
             f"{', '.join(_SAME_SIZE)}, not {boundary!r}."
         )
 
@@ -280,11 +280,11 @@ def _normalized(bank: _Bank) -> np.ndarray:
     return np.asarray(bank.kernels / np.where(negligible, 1, sums))
 
 
-def _combine(filtered: np.ndarray, image: np.ndarray, output: str, amount: float) -> np.ndarray:
-    if output == "difference":
+def _combine(filtered: np.ndarray, image: np.ndarray, result: str, amount: float) -> np.ndarray:
+    if result == "difference":
         return image - filtered
-    if output == "sharpened":
+    if result == "sharpened":
         return image + filtered.dtype.type(amount) * (image - filtered)
-    if output == "magnitude":
+    if result == "magnitude":
         return np.asarray(np.sqrt(np.einsum("n...,n...->...", filtered, filtered)))
     return filtered

@@ -98,8 +98,8 @@ def centered_spectrum(image: Tensor, layout: Layout) -> Tensor:
     """
     if layout.boundary == "zero":
         return fft.fftn(layout.pad(image), layout.torus)
-    # On the CPU: not every device has float64.
-    mean = float(image.cpu().mean(dtype=torch.float64))
+    # On the CPU, as not every device has float64; rounded, so that the sum gives it back.
+    mean = image.cpu().mean(dtype=torch.float64).to(image.dtype).item()
     spectrum = fft.fftn(layout.pad(image - mean), layout.torus)
     spectrum[(0,) * image.ndim] += mean * math.prod(layout.torus)
     return spectrum

@@ -33,7 +33,7 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[list[Re
         _with_channels(image, kernel),
         kernel,
         boundary=parameters.boundary,
-        output=parameters.result,
+        result=parameters.result,
         amount=parameters.amount,
         normalize=parameters.normalize,
         sigma=parameters.sigma,

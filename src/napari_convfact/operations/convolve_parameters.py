@@ -112,7 +112,7 @@ class Convolve(Parameters):
     result: Annotated[
         Literal["filtered", "difference", "sharpened", "magnitude"],
         Field(
-            "Output",
+            "Result",
             "filtered: image * kernel. difference: image minus that. sharpened: image plus "
             "amount times the difference (unsharp masking). magnitude: root of the sum of "
             "squares over the kernels.",
