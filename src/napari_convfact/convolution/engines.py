@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_convfact.convolution.boundary import pad_adjoint
 from napari_convfact.convolution.geometry import Geometry
+from napari_convfact.convolution.spatial import SpatialEngine, direct_sums_are_faster
 from napari_convfact.execution import measure
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.passes import FusedPass
@@ -37,6 +38,8 @@ class FusedEngine:
     boundary : str
         One of `geometry.BOUNDARIES`.
     """
+
+    name = "fused"
 
     def __init__(self, chains: Sequence[Chain], geometry: Geometry, boundary: str) -> None:
         if any(chain.shape != geometry.kernel for chain in chains):
@@ -82,7 +85,7 @@ class EngineChoice:
 
     Attributes
     ----------
-    engine : FusedEngine or None
+    engine : FusedEngine, SpatialEngine or None
         None for the transforms.
     relative_error : float
         Error of the kernel that is applied (Frobenius norm).
@@ -92,15 +95,15 @@ class EngineChoice:
         One sentence for the user.
     """
 
-    engine: FusedEngine | None
+    engine: FusedEngine | SpatialEngine | None
     relative_error: float
     seconds: dict[str, float]
     reason: str
 
     @property
     def name(self) -> str:
-        """``"fft"`` or ``"fused"``."""
-        return "fft" if self.engine is None else "fused"
+        """``"fft"``, ``"fused"`` or ``"direct"``."""
+        return "fft" if self.engine is None else self.engine.name
 
 
 def choose_engine(
@@ -141,6 +144,9 @@ def choose_engine(
         If ``"fused"`` is requested where it cannot run.
     """
     device = torch.device(device)
+    if requested == "auto" and direct_sums_are_faster(kernel, geometry, dtype, device):
+        engine = SpatialEngine(kernel, geometry, boundary, dtype)
+        return EngineChoice(engine, 0.0, {}, "Direct sums: few taps and many channels.")
     possible = device.type == "cpu" and kernel.ndim == len(geometry.kernel) <= 3 and kernel.any()
     if requested == "fused" and not possible:
         raise ValueError(
@@ -152,12 +158,12 @@ def choose_engine(
     if requested == "auto" and np.prod(geometry.window) < _LEAST_SAMPLES:
         return EngineChoice(None, 0.0, {}, "Fourier transforms: the image is small.")
     chains, error = factor(kernel, max(tolerance, ROUND_OFF[dtype]))
-    engine = FusedEngine(chains, geometry, boundary)
+    fused = FusedEngine(chains, geometry, boundary)
     if requested == "fused":
-        return EngineChoice(engine, error, {}, f"Fused pass, as requested: {describe(chains)}.")
-    if engine.multiplications > MOST_MULTIPLICATIONS:
+        return EngineChoice(fused, error, {}, f"Fused pass, as requested: {describe(chains)}.")
+    if fused.multiplications > MOST_MULTIPLICATIONS:
         return EngineChoice(None, 0.0, {}, "Fourier transforms: the kernel has too many taps.")
-    return _measured_choice(engine, error, geometry, dtype, device)
+    return _measured_choice(fused, error, geometry, dtype, device)
 
 
 def factor(kernel: np.ndarray, tolerance: float) -> tuple[list[Chain], float]:

@@ -18,6 +18,7 @@ from napari_convfact.convolution.fourier import FourierEngine
 from napari_convfact.convolution.geometry import plan_geometry
 from napari_convfact.convolution.sampling import dilate, every, subsample_adjoint
 from napari_convfact.convolution.solution import Solution
+from napari_convfact.convolution.spatial import SpatialEngine
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import run
 from napari_convfact.foundation.validate import check_image, check_kernel
@@ -57,7 +58,7 @@ class Convolution:
     engine : {"auto", "fft", "fused"}
         How products are computed: by Fourier transforms, or by fused passes over the image,
         which are faster for kernels that are separable or have few taps. ``"auto"`` measures
-        both on the first use.
+        both on the first use, and sums directly where channels mix over a few taps.
     tolerance : float
         Relative error of the kernel (Frobenius norm) that a fused pass may make to be faster;
         0 asks for round-off.
@@ -144,7 +145,7 @@ class Convolution:
 
     @property
     def engine(self) -> str:
-        """``"fft"`` or ``"fused"``: how products are computed."""
+        """``"fft"``, ``"fused"`` or ``"direct"``: how products are computed."""
         return self.engine_choice.name
 
     @cached_property
@@ -381,9 +382,9 @@ class Convolution:
         """Return a tensor as a contiguous array."""
         return np.ascontiguousarray(x.cpu().numpy())
 
-    def _product(self, *, differentiable: bool) -> FourierEngine | FusedEngine:
-        fused = None if differentiable else self.engine_choice.engine
-        return self._fourier if fused is None else fused
+    def _product(self, *, differentiable: bool) -> FourierEngine | FusedEngine | SpatialEngine:
+        other = None if differentiable else self.engine_choice.engine
+        return self._fourier if other is None else other
 
     @cached_property
     def _fourier(self) -> FourierEngine:
