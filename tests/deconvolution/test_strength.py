@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import convolve
 
+from napari_convfact.deconvolution.cosine_model import cosine_model, noise_level, taper
 from napari_convfact.deconvolution.strength import (
-    cosine_model,
+    l_curve,
     minimize_cross_validation,
     minimize_threshold_cross_validation,
-    noise_level,
     satisfy_discrepancy,
-    taper,
 )
 
 SYMMETRIC_PSFS = {
@@ -151,14 +150,14 @@ def test_the_l_curve_is_monotonic():
     """The more weight the prior has, the worse the fit and the smaller the prior's norm."""
     image = np.random.default_rng(0).random((16, 16))
     model = cosine_model([image], np.ones((3, 3)) / 9, "gradient")
-    curve = model.l_curve()
+    curve = l_curve(model)
     assert np.all(np.diff(curve.strength) > 0)
     assert np.all(np.diff(curve.residual_norm) > 0)
     assert np.all(np.diff(curve.prior_norm) < 0)
     best = curve.strength[np.argmin(curve.cross_validation)]
     # The curve has five points per decade.
     assert abs(np.log10(best / minimize_cross_validation(model))) <= 0.1 + 1e-9
-    assert model.l_curve([0.5]).residual_norm[0] == np.sqrt(model.residual(0.5))
+    assert l_curve(model, [0.5]).residual_norm[0] == np.sqrt(model.residual(0.5))
 
 
 def test_noise_that_explains_too_little_gives_no_strength():

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_convfact.deconvolution.regularized import image_model
 from napari_convfact.deconvolution.settings import Prior
-from napari_convfact.deconvolution.strength import LCurve
+from napari_convfact.deconvolution.strength import LCurve, l_curve
 from napari_convfact.foundation.validate import Missing, check_image, check_psf
 
 
@@ -51,4 +51,4 @@ def strength_curve(
     items = data.reshape(-1, *data.shape[data.ndim - kernel.ndim :])
     if strengths is not None and not np.all(np.asarray(strengths) > 0):
         raise ValueError("strengths must be positive numbers.")
-    return image_model(items, kernel, prior).l_curve(strengths)
+    return l_curve(image_model(items, kernel, prior), strengths)

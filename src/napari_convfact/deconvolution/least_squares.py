@@ -131,7 +131,7 @@ class ExtendedSolver:
         return prior.add_(self.blur.apply_adjoint(self.blur.apply(x)))
 
     def _first_guess(self, data: Tensor) -> Tensor:
-        """Deconvolve directly the data continued by reflection; it halves the iterations."""
+        """Deconvolve directly the data continued by reflection, which saves iterations."""
         blur = self.blur
         symbol = prior_symbol(self.prior, blur.torus_shape, dtype=blur.dtype, device=blur.device)
         spectrum = fft.rfftn(reflect_onto_torus(data, blur.torus_shape), blur.torus_shape)

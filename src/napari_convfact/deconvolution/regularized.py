@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_convfact.deconvolution.cosine_model import CosineModel, cosine_model
 from napari_convfact.deconvolution.direct import DirectFilter, direct_filter
 from napari_convfact.deconvolution.least_squares import ExtendedSolver, Show
 from napari_convfact.deconvolution.result import Deconvolution
 from napari_convfact.deconvolution.settings import Settings
 from napari_convfact.deconvolution.stack import within_stack
 from napari_convfact.deconvolution.strength import (
-    CosineModel,
-    cosine_model,
     minimize_cross_validation,
     minimize_threshold_cross_validation,
     satisfy_discrepancy,

@@ -1,27 +1,15 @@
-"""How much to regularize, from the image itself.
-
-All rules look at the image in the cosine basis, in which a blur with reflecting boundaries is
-diagonal. There the solution of strength s leaves the share ``s / (ratio + s)`` of each
-coefficient as residual, with ``ratio = |H|^2 / |L|^2``. Only how the image's energy is
-distributed over that ratio matters, so it is kept as a histogram and every rule is cheap.
-
-The image is tapered first, so that its boundary, where no model is right, has no say.
-"""
+"""How much to regularize: rules that choose the strength from the image itself."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 import scipy.optimize
-import scipy.signal
 
-from napari_convfact.convolution.prior import difference_power
-from napari_convfact.foundation.device import cpu_count
+from napari_convfact.deconvolution.cosine_model import CosineModel
 
 # Strengths that the rules may choose, as powers of ten; float32 does justice to all of them.
 _WEAKEST, _STRONGEST = -6.0, 4.0
@@ -31,12 +19,6 @@ _LEAST_RCOND = 1e-2
 
 # Plain cross-validation (1.0) now and then chooses far too little where the noise is low.
 _WEIGHT = 1.2
-
-# The histogram is over log10(ratio); a bin is 0.45 % wide.
-_LOWEST, _HIGHEST, _BINS = -16.0, 16.0, 2**14
-
-# Elements that are worked on at a time.
-_SLAB = 2**20
 
 
 @dataclass(frozen=True)
@@ -59,142 +41,6 @@ class LCurve:
     residual_norm: np.ndarray
     prior_norm: np.ndarray
     cross_validation: np.ndarray
-
-
-@dataclass(frozen=True)
-class CosineModel:
-    """An image's energy over what a blur and a prior do to it, in the cosine basis.
-
-    Attributes
-    ----------
-    ratio : numpy.ndarray
-        ``|H|^2 / |L|^2`` of each bin, ascending; the last one is infinite (constants under
-        the gradient prior).
-    count : numpy.ndarray
-        Number of coefficients in each bin.
-    energy : numpy.ndarray
-        Sum of their squares.
-    noise : float
-        Standard deviation of the image's noise (`noise_level`).
-
-    References
-    ----------
-    .. [1] G. H. Golub, M. Heath, G. Wahba, "Generalized cross-validation as a method for
-       choosing a good ridge parameter", Technometrics 21 (1979).
-    .. [2] J. Chung, J. G. Nagy, D. P. O'Leary, "A weighted-GCV method for Lanczos-hybrid
-       regularization", Electronic Transactions on Numerical Analysis 28 (2008).
-    """
-
-    ratio: np.ndarray
-    count: np.ndarray
-    energy: np.ndarray
-    noise: float
-
-    @property
-    def size(self) -> float:
-        """Number of coefficients."""
-        return float(self.count.sum())
-
-    def residual(self, strength: float) -> float:
-        """Return the squared norm of what a solution leaves unexplained."""
-        return float((self.energy * self._left(strength) ** 2).sum())
-
-    def prior_norm(self, strength: float) -> float:
-        """Return the squared norm ``|L x|^2`` of a solution."""
-        kept = self.ratio[:-1] / (self.ratio[:-1] + strength) ** 2
-        return float((self.energy[:-1] * kept).sum())
-
-    def cross_validation(self, strength: float, *, weight: float = 1.0) -> float:
-        """Return the generalized cross-validation score [1]_: the lower, the better.
-
-        Parameters
-        ----------
-        strength : float
-            Positive.
-        weight : float
-            Factor of the solution's degrees of freedom [2]_; the larger, the smoother the
-            choice.
-        """
-        kept = self.size - float((self.count * self._left(strength)).sum())
-        return _score(self.residual(strength), kept, self.size, weight)
-
-    def threshold_cross_validation(self, *, weight: float = 1.0) -> np.ndarray:
-        """Return the scores of cutting all coefficients below each bin's ratio."""
-        residual = np.cumsum(self.energy) - self.energy
-        kept = self.size - (np.cumsum(self.count) - self.count)
-        return np.array(
-            [_score(r, k, self.size, weight) for r, k in zip(residual, kept, strict=True)]
-        )
-
-    def l_curve(self, strengths: Sequence[float] | None = None) -> LCurve:
-        """Return the trade between fit and prior at some strengths, or at all there are.
-
-        References
-        ----------
-        .. [1] P. C. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve",
-           SIAM Review 34 (1992).
-        """
-        if strengths is None:
-            strengths = np.logspace(_WEAKEST, _STRONGEST, 51).tolist()
-        return LCurve(
-            np.array(strengths, dtype=float),
-            np.sqrt([self.residual(strength) for strength in strengths]),
-            np.sqrt([self.prior_norm(strength) for strength in strengths]),
-            np.array([self.cross_validation(s, weight=_WEIGHT) for s in strengths]),
-        )
-
-    def _left(self, strength: float) -> np.ndarray:
-        left: np.ndarray = strength / (self.ratio + strength)
-        return left
-
-
-def cosine_model(images: Iterable[np.ndarray], psf: np.ndarray, prior: str) -> CosineModel:
-    """Pool the statistics that the rules need.
-
-    Parameters
-    ----------
-    images : iterable of numpy.ndarray
-        Real, all of one shape, one axis per axis of `psf`.
-    psf : numpy.ndarray
-        Real, of sum 1.
-    prior : {"identity", "gradient"}
-        The prior that the strength is for.
-
-    Returns
-    -------
-    CosineModel
-    """
-    bins: np.ndarray | None = None
-    count = np.zeros(_BINS)
-    energy = np.zeros(_BINS)
-    variances = []
-    for image in images:
-        bins = _bins(psf, image.shape, prior) if bins is None else bins
-        coefficients = scipy.fft.dctn(
-            taper(image), norm="ortho", workers=cpu_count(), overwrite_x=True
-        )
-        for slab in _slabs(image.shape):
-            index = bins[slab].ravel()
-            squares = np.square(coefficients[slab], dtype=np.float64).ravel()
-            count += np.bincount(index, minlength=_BINS)
-            energy += np.bincount(index, squares, minlength=_BINS)
-        variances.append(noise_level(image) ** 2)
-    ratio = 10 ** (_LOWEST + (np.arange(_BINS) + 0.5) * (_HIGHEST - _LOWEST) / _BINS)
-    ratio[-1] = np.inf
-    return CosineModel(ratio, count, energy, math.sqrt(np.mean(variances)))
-
-
-def taper(image: np.ndarray) -> np.ndarray:
-    """Return the image less its mean, faded out towards its edges.
-
-    The window is Hann's, scaled to keep the energy of white noise.
-    """
-    faded: np.ndarray = image - image.mean(dtype=np.float64).astype(image.dtype)
-    for axis, n in enumerate(image.shape):
-        window = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
-        window /= np.sqrt(np.mean(window**2))
-        faded *= window.astype(image.dtype).reshape([-1] + [1] * (image.ndim - 1 - axis))
-    return faded
 
 
 def minimize_cross_validation(model: CosineModel) -> float:
@@ -244,88 +90,19 @@ def satisfy_discrepancy(model: CosineModel) -> float | None:
     return float(10 ** scipy.optimize.brentq(excess, _WEAKEST, _STRONGEST, xtol=1e-4))
 
 
-def noise_level(image: np.ndarray) -> float:
-    """Estimate the standard deviation of white Gaussian noise.
-
-    The image is differenced twice along every axis of at least three samples, which leaves
-    little of a blurred scene, and the noise is read off the median magnitude, which the rest
-    of the scene's edges hardly move. Where most differences are 0, as in an image of few grey
-    levels, it is read off their mean.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        Real, any number of axes.
-
-    Returns
-    -------
-    float
-        In the image's units; 0 if no axis is long enough.
+def l_curve(model: CosineModel, strengths: Sequence[float] | None = None) -> LCurve:
+    """Return the L-curve at some strengths, by default five per decade of all there are.
 
     References
     ----------
-    .. [1] J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image
-       Understanding 64 (1996).
+    .. [1] P. C. Hansen, "Analysis of discrete ill-posed problems by means of the L-curve",
+       SIAM Review 34 (1992).
     """
-    difference = image
-    axes = [axis for axis, n in enumerate(image.shape) if n >= 3]
-    if not axes:
-        return 0.0
-    for axis in axes:
-        difference = np.diff(difference, n=2, axis=axis)
-    magnitude = np.abs(difference)
-    # Of a normal distribution the median magnitude is 0.6745, the mean sqrt(2 / pi).
-    spread = float(np.median(magnitude)) / 0.6745
-    spread = spread or float(magnitude.mean(dtype=np.float64)) * math.sqrt(math.pi / 2)
-    return spread / math.sqrt(6) ** len(axes)
-
-
-def _score(residual: float, kept: float, size: float, weight: float) -> float:
-    left = size - weight * kept
-    return residual * size / left**2 if left > 0 else math.inf
-
-
-def _bins(psf: np.ndarray, shape: Sequence[int], prior: str) -> np.ndarray:
-    """Return the histogram bin of every cosine, of the image's shape."""
-    lags = _folded_autocorrelation(psf)
-    frequencies = [np.pi * np.arange(n) / n for n in shape]
-    cosines = [
-        np.cos(np.outer(w, np.arange(k))) for w, k in zip(frequencies, psf.shape, strict=True)
-    ]
-    for axis in range(1, psf.ndim):
-        lags = np.moveaxis(np.tensordot(lags, cosines[axis], (axis, 1)), -1, axis)
-    bins = np.empty(shape, np.uint16)
-    for slab in _slabs(shape):
-        power = np.tensordot(cosines[0][slab], lags, 1).clip(min=10**_LOWEST)
-        with np.errstate(divide="ignore"):
-            ratio = power / _cosine_symbol(prior, [frequencies[0][slab], *frequencies[1:]])
-        position = (np.log10(ratio) - _LOWEST) * (_BINS / (_HIGHEST - _LOWEST))
-        bins[slab] = position.clip(0, _BINS - 1)
-    return bins
-
-
-def _folded_autocorrelation(psf: np.ndarray) -> np.ndarray:
-    """Return the autocorrelation summed over the signs of its lags, of the PSF's shape.
-
-    Its cosine transform is ``|H|^2`` averaged over the signs of the frequency, which is what
-    a cosine sees of a PSF without symmetry.
-    """
-    lags = scipy.signal.correlate(psf, psf)
-    for axis, k in enumerate(psf.shape):
-        negative, rest = np.split(lags, [k - 1], axis=axis)
-        zero, positive = np.split(rest, [1], axis=axis)
-        lags = np.concatenate([zero, positive + np.flip(negative, axis)], axis=axis)
-    return lags
-
-
-def _cosine_symbol(prior: str, frequencies: Sequence[np.ndarray]) -> np.ndarray:
-    if prior == "identity":
-        return np.ones(1)
-    grids = np.meshgrid(*map(difference_power, frequencies), indexing="ij", sparse=True)
-    total: np.ndarray = functools.reduce(np.add, grids)
-    return total
-
-
-def _slabs(shape: Sequence[int]) -> list[slice]:
-    rows = max(1, _SLAB // math.prod(shape[1:]))
-    return [slice(start, start + rows) for start in range(0, shape[0], rows)]
+    if strengths is None:
+        strengths = np.logspace(_WEAKEST, _STRONGEST, 51).tolist()
+    return LCurve(
+        np.array(strengths, dtype=float),
+        np.sqrt([model.residual(strength) for strength in strengths]),
+        np.sqrt([model.prior_norm(strength) for strength in strengths]),
+        np.array([model.cross_validation(strength, weight=_WEIGHT) for strength in strengths]),
+    )
