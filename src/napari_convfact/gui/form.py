@@ -20,6 +20,8 @@ class ParameterForm(QWidget):
     ----------
     parameters : type
         The dataclass.
+    editors : mapping of str to Editor, optional
+        Editors that take the place of a parameter's usual one.
 
     Attributes
     ----------
@@ -29,11 +31,16 @@ class ParameterForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, parameters: type[Parameters]) -> None:
+    def __init__(
+        self, parameters: type[Parameters], editors: Mapping[str, Editor] | None = None
+    ) -> None:
         super().__init__()
+        special = editors or {}
         self._parameters = parameters
         self._fields = {field.name: field for field in fields_of(parameters)}
-        self._editors = {name: make_editor(field) for name, field in self._fields.items()}
+        self._editors = {
+            name: special.get(name) or make_editor(field) for name, field in self._fields.items()
+        }
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

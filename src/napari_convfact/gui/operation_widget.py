@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_convfact.foundation.job import Step
 from napari_convfact.foundation.memory import check_memory, format_bytes
+from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
 from napari_convfact.gui.job_runner import JobRunner, Outcome
@@ -64,7 +65,7 @@ class OperationWidget(QWidget):
         self.operation = operation
         self.runner = JobRunner(self)
         self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
-        self.form = ParameterForm(operation.parameters)
+        self.form = ParameterForm(operation.parameters, self.special_editors())
         self.preview = Preview(viewer, operation, self._preview_request, self)
         self._running: _Run | None = None
         self._waiting: list[dict[str, Layer]] = []
@@ -73,6 +74,10 @@ class OperationWidget(QWidget):
         self._fill_form()
         self._connect()
         self.refresh()
+
+    def special_editors(self) -> dict[str, Editor]:
+        """Return editors for parameters that the usual ones do not suit."""
+        return {}
 
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari calls this when it changes."""
@@ -169,20 +174,20 @@ class OperationWidget(QWidget):
                 _log.debug("The remembered value %r of %s is not legal any more.", value, name)
 
     def _build(self) -> None:
+        self._scroll = VerticalScrollArea(self._content())
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._scroll, 1)
+        outer.addWidget(self._footer())
+
+    def _content(self) -> QWidget:
+        """Return what scrolls: the form, and what the last run found."""
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        layout.setSpacing(8)
         for row, item in enumerate(self.operation.inputs):
             self.form.insert_row(row, item.label, self.choices[item.name])
         layout.addWidget(self.form)
-        self._plan = _text_label()
-        layout.addWidget(self._plan)
-        layout.addLayout(self._view_row())
-        layout.addLayout(self._buttons())
-        self._progress = QProgressBar()
-        self._progress.hide()
-        layout.addWidget(self._progress)
         self._findings = _text_label()
         self._findings.setAlignment(Qt.AlignmentFlag.AlignTop)
         # Without this a long text is cut at the height that it had before it wrapped.
@@ -190,10 +195,21 @@ class OperationWidget(QWidget):
         self._findings.setSizePolicy(QSizePolicy.Policy.Preferred, expanding)
         self._findings.hide()
         layout.addWidget(self._findings)
-        self._scroll = VerticalScrollArea(content)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self._scroll)
+        return content
+
+    def _footer(self) -> QWidget:
+        """Return what stays in sight: what a run will do, and the buttons."""
+        footer = QWidget()
+        layout = QVBoxLayout(footer)
+        layout.setSpacing(8)
+        self._plan = _text_label()
+        layout.addWidget(self._plan)
+        layout.addLayout(self._view_row())
+        layout.addLayout(self._buttons())
+        self._progress = QProgressBar()
+        self._progress.hide()
+        layout.addWidget(self._progress)
+        return footer
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -350,6 +366,7 @@ class OperationWidget(QWidget):
     def _say(self, text: str) -> None:
         self._findings.setText(text)
         self._findings.setVisible(bool(text))
+        self._scroll.ensureWidgetVisible(self._findings)
 
 
 class _Run:

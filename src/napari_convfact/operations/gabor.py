@@ -131,11 +131,27 @@ def _kernels(bank: GaborBank) -> Result:
     )
 
 
-def _coverage(bank: GaborBank) -> Result:
+def coverage_job(parameters: Gabor) -> Job[tuple[np.ndarray, tuple[int, int]]]:
+    """Return a small picture of the bank's coverage and its scales and orientations.
+
+    The picture is float32 ``(y, x)`` with frequency 0 in the middle; of a 3-D bank it is the
+    plane that x and y span.
+    """
+    yield Step(0, 1, "Making the bank")
+    bank = make_bank(parameters)
+    coverage = _centred_coverage(bank)
+    plane = coverage[(coverage.shape[0] // 2,) * (bank.ndim - 2)]
+    return plane, (bank.shape[0], bank.shape[1])
+
+
+def _centred_coverage(bank: GaborBank) -> np.ndarray:
     size = _COVERAGE[bank.ndim]
-    coverage = np.fft.fftshift(bank.coverage((size,) * bank.ndim)).astype(np.float32)
+    return np.fft.fftshift(bank.coverage((size,) * bank.ndim)).astype(np.float32)
+
+
+def _coverage(bank: GaborBank) -> Result:
     return Result(
-        coverage,
+        _centred_coverage(bank),
         "gabor coverage",
         like=None,
         leading_axes=tuple(f"frequency {name}" for name in _axis_names(bank)),
