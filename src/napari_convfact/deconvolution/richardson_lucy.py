@@ -127,6 +127,8 @@ class RichardsonLucySolver:
         self.total_variation = total_variation
         operator = Convolution(self.psf, shape, boundary=boundary, dtype=dtype, device=device)
         self.model = PoissonModel(operator, background + read_noise)
+        if operator.engine == "fused":
+            self.notes += (operator.engine_choice.reason,)
 
     def job(
         self,
