@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -164,3 +165,41 @@ def _changes(
         add_box(changes, take_box(edited, band.start, gain.shape) * gain, band.start)
         yield Step(done, math.prod(bank.shape), f"Scale {scale + 1}, edited")
     return changes
+
+
+def check_weights(weights: Any, kernels: tuple[int, int], image: np.ndarray) -> np.ndarray:
+    """Return weights as ``(n_scales, n_orientations)`` or with the axes of the image behind.
+
+    Parameters
+    ----------
+    weights : array_like or None
+        What broadcasts to that; None is 1.
+    kernels : tuple of int
+        ``(n_scales, n_orientations)``.
+    image : numpy.ndarray
+        Gives the other axes and the dtype.
+
+    Returns
+    -------
+    numpy.ndarray
+        It may be a view that cannot be written to.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit or are not finite.
+    """
+    if weights is None:
+        return np.ones(kernels)
+    values = np.asarray(weights, dtype=image.dtype)
+    full = (*kernels, *image.shape)
+    try:
+        fitted = np.broadcast_to(values, full if values.ndim > 2 else kernels)
+    except ValueError:
+        raise ValueError(
+            f"Weights of shape {values.shape} do not fit: they must broadcast to "
+            f"(n_scales, n_orientations) = {kernels} or to {full}."
+        ) from None
+    if not np.isfinite(values).all():
+        raise ValueError("The weights must be finite.")
+    return fitted

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import check_image
-from napari_convfact.gabor.frame import measure_frame, reconstruct_image
+from napari_convfact.gabor.frame import check_weights, measure_frame, reconstruct_image
 from napari_convfact.gabor.kernels import GaborBank
 from napari_convfact.gabor.reductions import (
     MAPS,
@@ -75,6 +75,7 @@ def gabor_filter(
     Examples
     --------
     >>> import numpy as np
+    >>> from napari_convfact.gabor.bank import gabor_bank
     >>> grating = np.cos(2 * np.pi * 0.25 * np.arange(64)) * np.ones((64, 1))
     >>> responses = gabor_filter(grating, gabor_bank(frequencies=[0.25]), boundary="periodic")
     >>> responses.energy[0, 0].mean().round(3)
@@ -264,7 +265,7 @@ class GaborResponses:
 
     def reconstruct_job(self, weights: Any = None, *, residual: float = 1.0) -> Job[np.ndarray]:
         """Compute `reconstruct` (a job)."""
-        values = self._check_weights(weights)
+        values = check_weights(weights, self.bank.shape, self.image)
         masked = values.ndim > 2
         scalars = np.ones(self.bank.shape) if masked else values
         dtype = getattr(torch, str(self.image.dtype))
@@ -299,20 +300,3 @@ class GaborResponses:
     ) -> Iterator[tuple[int, int, Tensor]]:
         image = torch.as_tensor(self.image[frame]).to(self.device)
         return stream_responses(self.bank, image, self.layout, strides)
-
-    def _check_weights(self, weights: Any) -> np.ndarray:
-        if weights is None:
-            return np.ones(self.bank.shape)
-        values = np.asarray(weights, dtype=self.image.dtype)
-        full = (*self.bank.shape, *self.image.shape)
-        target = full if values.ndim > 2 else self.bank.shape
-        try:
-            values = np.broadcast_to(values, target)
-        except ValueError:
-            raise ValueError(
-                f"Weights of shape {values.shape} do not fit: they must broadcast to "
-                f"(n_scales, n_orientations) = {self.bank.shape} or to {full}."
-            ) from None
-        if not np.isfinite(values).all():
-            raise ValueError("The weights must be finite.")
-        return values
