@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.signal
 import torch
 
 from napari_convfact.convolution import engines

@@ -240,7 +240,7 @@ def fused_seconds(chains: Sequence[Chain], shape: Sequence[int], dtype: torch.dt
     )
 
     def prepare() -> Callable[[], object]:
-        image = torch.zeros(part, dtype=dtype)
+        image = torch.ones(part, dtype=dtype)
         fused = FusedPass(chains)
         return lambda: fused(image, "reflect")
 

@@ -69,7 +69,7 @@ def fft_seconds(torus: Sequence[int], dtype: torch.dtype, device: torch.device) 
     part = fft.fast_shape(part)
 
     def prepare() -> Callable[[], object]:
-        image = torch.zeros(part, dtype=dtype, device=device)
+        image = torch.ones(part, dtype=dtype, device=device)
         transfer = fft.rfftn(image, part)
 
         def convolve() -> None:

@@ -93,7 +93,7 @@ def transform_seconds(kernel: np.ndarray, shape: Sequence[int], device: torch.de
 
     def prepare() -> Callable[[], object]:
         operator = Convolution(kernel, part, boundary="reflect", engine="fft", device=str(device))
-        image = torch.zeros(part, device=device)
+        image = torch.ones(part, device=device)
 
         def convolve() -> None:
             operator.apply(image)
