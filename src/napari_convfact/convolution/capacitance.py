@@ -20,7 +20,8 @@ from napari_convfact.convolution.operator import Convolution
 from napari_convfact.convolution.spectral import inverse_transfer, singular_values
 from napari_convfact.foundation import fft
 
-LARGEST_BORDER = 4608
+# Factoring more unknowns than this takes longer than iterating over a few frames.
+LARGEST_BORDER = 2304
 _LARGEST_CONDITION = 1e8
 
 
