@@ -9,6 +9,7 @@ import pytest
 import torch
 from cropped_scenes import cropped_scenes, edge_and_inner_error, psnr
 
+from napari_convfact.convolution.operator import Convolution
 from napari_convfact.deconvolution.deconvolve import deconvolve
 from napari_convfact.deconvolution.least_squares import ExtendedSolver
 from napari_convfact.foundation.job import run
@@ -169,3 +170,17 @@ def test_cropped_scenes():
     assert np.mean(losses) <= 0.5
     assert max(losses) <= 1.5
     assert np.mean(ratios) <= 1.2
+
+
+def test_it_is_the_pseudo_inverse_of_the_extended_operator():
+    """The public operator, asked for the same problem, gives the same picture."""
+    case = CASES[1]
+    data = case.data[:48, :49]
+    operator = Convolution(case.psf, data.shape, boundary="extended", dtype="float64")
+    scene = operator.pinv(data, strength=0.05, prior="gradient", tolerance=1e-10)
+    (top, left), (rows, columns) = operator.estimate_window
+    result = deconvolve(
+        data, case.psf, strength=0.05, tolerance=1e-8, iterations=500, dtype="float64"
+    )
+    expected = scene[top : top + rows, left : left + columns]
+    np.testing.assert_allclose(result.estimate, expected, atol=1e-6)
