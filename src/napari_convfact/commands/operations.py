@@ -19,6 +19,7 @@ from napari_convfact.operations.provenance import provenance
 from napari_convfact.operations.registry import OPERATIONS
 from napari_convfact.storage.formats import (
     ENDINGS,
+    beside,
     check_output,
     read_image,
     write_image,
@@ -127,7 +128,7 @@ def _output_paths(output: Path, results: Sequence[Result]) -> list[Path]:
     paths = [output]
     for result in results[1:]:
         word = result.name.rsplit(" ", maxsplit=1)[-1]
-        paths.append(output.with_name(f"{output.stem}-{word}{output.suffix}"))
+        paths.append(beside(output, word))
     return paths
 
 

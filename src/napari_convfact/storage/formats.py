@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_convfact.operations.operation import SpatialImage
-from napari_convfact.storage import tiff
+from napari_convfact.storage import tiff, zarr_files
 
 Reader = Callable[[Path], SpatialImage]
 Writer = Callable[[Path, SpatialImage, Mapping[str, Any]], None]
@@ -24,7 +24,8 @@ def read_image(path: str | Path) -> SpatialImage:
     Parameters
     ----------
     path : str or Path
-        A TIFF file (OME, ImageJ or plain) or a ``.npy`` file.
+        A TIFF file (OME, ImageJ or plain), a ``.npy`` file, or an OME-Zarr image (0.4 or
+        0.5, or a plain Zarr array), which is opened without reading its voxels.
 
     Returns
     -------
@@ -36,9 +37,33 @@ def read_image(path: str | Path) -> SpatialImage:
     ValueError
         If the file is not there, or is of a kind that cannot be read.
     """
-    path = Path(path)
-    reader = _READERS[ending(path)]
-    if not path.is_file():
+    return _read(Path(path), _READERS)
+
+
+def open_image(path: str | Path) -> SpatialImage:
+    """Open an image for reading it piece by piece.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `read_image`.
+
+    Returns
+    -------
+    SpatialImage
+        Its data have shape, dtype and slicing, and stay in the file until they are sliced.
+
+    Raises
+    ------
+    ValueError
+        As `read_image`.
+    """
+    return _read(Path(path), _OPENERS)
+
+
+def _read(path: Path, readers: Mapping[str, Reader]) -> SpatialImage:
+    reader = readers[ending(path)]
+    if not path.exists():
         raise ValueError(f"There is no file {path}.")
     try:
         return replace(reader(path), path=str(path.resolve()))
@@ -58,7 +83,8 @@ def write_image(
     Parameters
     ----------
     path : str or Path
-        Ends in ``.tif``, ``.tiff`` (OME-TIFF is written either way) or ``.npy``.
+        Ends in ``.tif``, ``.tiff`` (OME-TIFF is written either way), ``.npy``, or ``.zarr``
+        (OME-Zarr 0.5 with a pyramid).
     image : SpatialImage
         The image and its voxel size; a NumPy file drops the voxel size.
     provenance : mapping, optional
@@ -78,16 +104,33 @@ def write_image(
     """
     path = check_output(path, overwrite=overwrite)
     # The work goes to a temporary name, so that a killed run leaves no half file behind.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
+    temporary = folder / path.name
     try:
         _WRITERS[ending(path)](temporary, image, provenance or {})
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        move_into_place(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder)
     return path
+
+
+def move_into_place(source: Path, target: Path) -> None:
+    """Rename a file or a folder that is complete; what had the name before is removed."""
+    if target.is_dir():
+        # A folder cannot be replaced in one step: the old one makes way first.
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.stem}-"))
+        target.replace(old / target.name)
+        source.replace(target)
+        shutil.rmtree(old)
+    else:
+        source.replace(target)
+
+
+def beside(path: Path, word: str) -> Path:
+    """Return the path for a further result: ``out.ome.zarr`` gives ``out-word.ome.zarr``."""
+    stem = path.name.removesuffix(path.suffix)
+    inner = ".ome" if stem.lower().endswith(".ome") else ""
+    return path.with_name(f"{stem.removesuffix(inner)}-{word}{inner}{path.suffix}")
 
 
 def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
@@ -117,6 +160,8 @@ def ending(path: Path) -> str:
         If it is not.
     """
     suffix = path.suffix.lower()
+    if any(part.endswith(".zarr") for part in path.parts):
+        suffix = ".zarr"  # also of an image inside, as plate.zarr/0
     if suffix not in _READERS:
         raise ValueError(
             f"{path.name} is of an unknown kind: files that can be used end in {_known()}."
@@ -133,16 +178,30 @@ def _write_npy(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -
     np.save(path, np.asarray(image.data), allow_pickle=False)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _known() -> str:
     return ", ".join(ENDINGS)
 
 
-_READERS: dict[str, Reader] = {".tif": tiff.read, ".tiff": tiff.read, ".npy": _read_npy}
-_WRITERS: dict[str, Writer] = {".tif": tiff.write, ".tiff": tiff.write, ".npy": _write_npy}
+def _open_npy(path: Path) -> SpatialImage:
+    return SpatialImage(np.load(path, mmap_mode="r", allow_pickle=False), name=path.stem)
+
+
+_READERS: dict[str, Reader] = {
+    ".tif": tiff.read,
+    ".tiff": tiff.read,
+    ".npy": _read_npy,
+    ".zarr": zarr_files.read,
+}
+_OPENERS: dict[str, Reader] = {
+    ".tif": tiff.open_lazily,
+    ".tiff": tiff.open_lazily,
+    ".npy": _open_npy,
+    ".zarr": zarr_files.read,
+}
+_WRITERS: dict[str, Writer] = {
+    ".tif": tiff.write,
+    ".tiff": tiff.write,
+    ".npy": _write_npy,
+    ".zarr": zarr_files.write,
+}
 ENDINGS = tuple(_READERS)

@@ -14,7 +14,7 @@ from tifffile import TiffFileError
 
 from napari_convfact.operations.operation import SpatialImage
 
-__all__ = ["TiffFileError", "read", "write"]
+__all__ = ["TiffFileError", "open_lazily", "read", "write"]
 
 _PLAIN_AXES = "TCZYX"
 # Letters that OME-TIFF leaves for further axes.
@@ -27,11 +27,21 @@ _MICROMETRE = {"um", "µm", "μm", "micron", "microns", "micrometer", "micrometr
 def read(path: Path) -> SpatialImage:
     """Read the first image of a TIFF file with its voxel size and axes."""
     with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        data = series.asarray()
-        axes = series.axes
-        sizes = _voxel_size(file)
-        rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB and axes[-1:] == "S"  # type: ignore[union-attr]
+        return _described(file, file.series[0].asarray(), path)
+
+
+def open_lazily(path: Path) -> SpatialImage:
+    """Open the first image of a TIFF file; its pages are read when they are sliced."""
+    import zarr
+
+    file = tifffile.TiffFile(path)  # stays open as long as the array is used
+    return _described(file, zarr.open_array(file.series[0].aszarr(), mode="r"), path)
+
+
+def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
+    axes = file.series[0].axes
+    sizes = _voxel_size(file)
+    rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB and axes[-1:] == "S"  # type: ignore[union-attr]
     spatial = axes[:-1] if rgb else axes
     spatial = _name_unknown_axes(spatial)
     scale = tuple(sizes.get(letter, (1.0, "pixel"))[0] for letter in spatial)
