@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import scipy.fft
 import scipy.ndimage
 import scipy.special
@@ -309,11 +310,11 @@ def print_memory(*, accelerate: bool) -> None:
     options = {"accelerate": accelerate, "iterations": 3, "device": "cpu"}
     # The first run loads libraries and thread pools.
     run(richardson_lucy_job(image[:32, :32, :32], psf, **options))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = psutil.Process().memory_info().rss
     run(richardson_lucy_job(image, psf, **options))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     torus = [scipy.fft.next_fast_len(n + 14, real=True) for n in shape]
-    print(1024 * (after - before) / np.prod(torus))
+    print((after - before) / np.prod(torus))
 
 
 def bench_bars() -> None:

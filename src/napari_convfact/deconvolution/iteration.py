@@ -19,10 +19,10 @@ _DARK = 1e-30
 class Iteration:
     """The state of a run, with its likelihood after each step.
 
-    Predictions are held against the plain step's result. The likelihood is concave, so a
-    prediction from where it falls towards that result is at least as likely; otherwise
-    both are compared, and the likelier is kept. The check costs no transform while the
-    predictions do not overshoot.
+    The likelihood is concave, so a prediction from which it falls towards the plain step's
+    result is at least as likely as that result. Other predictions are dropped and the plain
+    step is taken, which costs a repetition in about one step of fifty. O'Donoghue and
+    Candes restart accelerated gradient methods on the same sign.
 
     Parameters
     ----------
@@ -47,6 +47,11 @@ class Iteration:
         Log-likelihood after 0, 1, ... steps; never falls without total variation.
     held_out : list of float
         Error against the held-out photons after 0, 1, ... steps.
+
+    References
+    ----------
+    B. O'Donoghue and E. Candes, "Adaptive restart for accelerated gradient schemes",
+    Foundations of Computational Mathematics 15, 715-732 (2015).
     """
 
     def __init__(
@@ -89,7 +94,7 @@ class Iteration:
         self._compare()
         self._project_back()
         if self._slope_towards_result() > 0:
-            self._check_against_result()
+            self._take_plain_step()
 
     def preview(self) -> np.ndarray:
         """Return the newest estimate as a copy, also while a step is being taken."""
@@ -139,20 +144,14 @@ class Iteration:
             for factor, inverse_sensitivity, result, scene in blocks(*tensors)
         )
 
-    def _check_against_result(self) -> None:
-        """Replace the prediction by the plain step's result if that is likelier."""
+    def _take_plain_step(self) -> None:
+        """Undo a prediction that may have overshot."""
         assert self._extrapolation is not None
-        predicted, factor = self.scene, self._factor
-        self.scene = self._result.clone()
-        self._compare()
-        if self.likelihood[-1] > self.likelihood[-2]:
-            self._extrapolation.restart()
-            self._project_back()
-            rejected = -2
-        else:
-            self.scene, self._factor = predicted, factor
-            self._ratio.clear()
-            rejected = -1
-        self.likelihood.pop(rejected)
+        self._extrapolation.restart()
+        self._factor.clear()
+        self.scene.copy_(self._result)
+        self.likelihood.pop()
         if self.held_out:
-            self.held_out.pop(rejected)
+            self.held_out.pop()
+        self._compare()
+        self._project_back()
