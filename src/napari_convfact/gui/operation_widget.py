@@ -195,7 +195,12 @@ class OperationWidget(QWidget):
         self._findings.setSizePolicy(QSizePolicy.Policy.Preferred, expanding)
         self._findings.hide()
         layout.addWidget(self._findings)
+        self._content_layout = layout
         return content
+
+    def add_to_content(self, widget: QWidget) -> None:
+        """Put a further widget between the form and the findings."""
+        self._content_layout.insertWidget(1, widget)
 
     def _footer(self) -> QWidget:
         """Return what stays in sight: what a run will do, and the buttons."""
