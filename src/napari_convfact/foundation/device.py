@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 
 
@@ -63,13 +64,18 @@ def cpu_count() -> int:
 
 def _automatic_device() -> Device:
     # Importing torch takes seconds; its version alone already rules CUDA out.
-    if metadata.version("torch").endswith("+cpu"):
+    if _torch_version().endswith("+cpu"):
         return Device("cpu", f"CPU ({cpu_count()} threads): this PyTorch is the CPU build.")
     import torch
 
     if torch.cuda.is_available():
         return Device("cuda", f"GPU: {torch.cuda.get_device_name()}.")
     return Device("cpu", f"CPU ({cpu_count()} threads): no CUDA device was found.")
+
+
+@cache
+def _torch_version() -> str:
+    return metadata.version("torch")
 
 
 def _cuda_device(requested: str) -> Device:

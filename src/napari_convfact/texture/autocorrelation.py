@@ -60,6 +60,7 @@ def _inverse_at(power: Tensor, shape: Sequence[int], reach: Sequence[int], step:
         if power.is_complex():
             power = power @ columns
         else:
-            power = torch.complex(power @ columns.real, power @ columns.imag)
+            parts = power @ torch.cat([columns.real, columns.imag], dim=1)
+            power = torch.complex(*parts.chunk(2, dim=-1))
         power = power.movedim(-1, axis - len(shape))
     return power.real

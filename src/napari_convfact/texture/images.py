@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_convfact.foundation.validate import check_image
+from napari_convfact.foundation.validate import CheckedImage, check_image
 
 # float32 holds these exactly; everything else is kept in float64.
 _EXACT_IN_FLOAT32 = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
@@ -70,11 +70,11 @@ def texture_images(
     """
     if ndim not in (1, 2, 3):
         raise ValueError(f"ndim must be 1, 2 or 3, not {ndim!r}.")
-    arrays = list(split_stack(images, ndim + (channel_axis is not None), "image"))
-    masks = _masks(mask, ndim, len(arrays))
+    checked = _check(images, ndim + (channel_axis is not None))
+    masks = _masks(mask, ndim, len(checked))
     return [
-        _texture_image(array, weight, index, channel_axis)
-        for index, (array, weight) in enumerate(zip(arrays, masks, strict=True))
+        _texture_image(image, weight, channel_axis)
+        for image, weight in zip(checked, masks, strict=True)
     ]
 
 
@@ -97,6 +97,22 @@ def split_stack(images: Any, axes: int, name: str) -> Iterator[np.ndarray]:
         yield np.asarray(image)
 
 
+def _check(images: Any, axes: int) -> list[CheckedImage]:
+    arrays = list(split_stack(images, axes, "image"))
+    if isinstance(images, np.ndarray) and images.dtype.kind in "biuf" and np.isfinite(images).all():
+        # One look at a stack of small images costs less than one at each.
+        stack = check_image(images, name="stack of images", dtype=_working_dtype(images)).data
+        return [CheckedImage(image) for image in stack.reshape(-1, *stack.shape[-axes:])]
+    return [
+        check_image(array, name=f"image {index}", missing="fill", dtype=_working_dtype(array))
+        for index, array in enumerate(arrays)
+    ]
+
+
+def _working_dtype(array: np.ndarray) -> str:
+    return "float32" if array.dtype.name in _EXACT_IN_FLOAT32 else "float64"
+
+
 def _masks(mask: Any, ndim: int, count: int) -> list[np.ndarray | None]:
     if mask is None:
         return [None] * count
@@ -107,10 +123,8 @@ def _masks(mask: Any, ndim: int, count: int) -> list[np.ndarray | None]:
 
 
 def _texture_image(
-    array: np.ndarray, mask: np.ndarray | None, index: int, channel_axis: int | None
+    checked: CheckedImage, mask: np.ndarray | None, channel_axis: int | None
 ) -> TextureImage:
-    dtype = "float32" if array.dtype.name in _EXACT_IN_FLOAT32 else "float64"
-    checked = check_image(array, name=f"image {index}", missing="fill", dtype=dtype)
     data = _channels_first(checked.data, channel_axis)
     weight: np.ndarray | None = None
     if checked.missing is not None:

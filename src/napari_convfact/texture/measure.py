@@ -23,8 +23,8 @@ def moments_job(
     images: Sequence[TextureImage], support: Support, *, boundary: str, device: str
 ) -> Job[Moments]:
     """Generate the moments of images of any shapes, in blocks of equal ones."""
-    for image in images:
-        support.check_fits(image.shape)
+    for shape in {image.shape for image in images}:
+        support.check_fits(shape)
     blocks = list(_blocks(images))
     parts: list[Moments] = []
     done = 0
