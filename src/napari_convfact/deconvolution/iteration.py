@@ -93,12 +93,20 @@ class Iteration:
         self.scene = self._extrapolation.predict(self.scene, before, result)
         self._compare()
         self._project_back()
-        if self._slope_towards_result() > 0:
+        # Total variation trades likelihood for calm, so there the sign says nothing.
+        if not self._total_variation and self._slope_towards_result() > 0:
             self._take_plain_step()
 
     def preview(self) -> np.ndarray:
         """Return the newest estimate as a copy, also while a step is being taken."""
         return self.model.to_numpy(self._result)
+
+    def release(self) -> None:
+        """Free what only further steps need: a step's report may keep the rest alive."""
+        self.scene = self._result
+        self._ratio.clear()
+        self._factor.clear()
+        self._extrapolation = self._held_out_error = None
 
     def _step(self) -> Tensor:
         """Return the scene times its correction."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,84 +10,22 @@ import torch
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.deconvolution.iteration import Iteration
 from napari_convfact.deconvolution.poisson import PoissonModel
+from napari_convfact.deconvolution.richardson_lucy_result import (
+    RichardsonLucy,
+    RichardsonLucyStep,
+    StoppedBy,
+)
 from napari_convfact.deconvolution.stopping import HeldOutError, best_iteration, thin
-from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.job import Job
 from napari_convfact.foundation.validate import check_image, check_psf
+
+__all__ = ["RichardsonLucy", "RichardsonLucySolver", "RichardsonLucyStep", "richardson_lucy_job"]
 
 BOUNDARIES = ("extended", "periodic", "reflect", "zero")
 # Where iterations="auto" gives up.
 MOST_ITERATIONS = 200
 # So few iterations say that the data want smoothing rather than sharpening.
 FEW_ITERATIONS = 3
-
-StoppedBy = Literal["iterations", "held-out photons", "limit"]
-
-
-class RichardsonLucyStep(Step):
-    """A `Step` with the likelihood, whose preview is made only when it is asked for.
-
-    Attributes
-    ----------
-    likelihood : float
-        Poisson log-likelihood of the estimate, less that of a perfect fit.
-    held_out : float or None
-        Error against the held-out photons, while the number of iterations is being chosen.
-    preview : numpy.ndarray
-        The newest estimate, of the image's shape (a copy).
-    """
-
-    likelihood: float
-    held_out: float | None
-
-    def __init__(self, done: int, total: int, message: str, iteration: Iteration) -> None:
-        values = {
-            "done": done,
-            "total": total,
-            "message": message,
-            "likelihood": iteration.likelihood[-1],
-            "held_out": iteration.held_out[-1] if iteration.held_out else None,
-            "_take": iteration.preview,
-        }
-        # The base class is frozen.
-        self.__dict__.update(values)
-
-    @property
-    def preview(self) -> np.ndarray:
-        """The newest estimate."""
-        take: Callable[[], np.ndarray] = self.__dict__["_take"]
-        return take()
-
-
-@dataclass(frozen=True)
-class RichardsonLucy:
-    """What Richardson-Lucy found.
-
-    Attributes
-    ----------
-    estimate : numpy.ndarray
-        Of the image's shape, non-negative, in the image's intensity units.
-    iterations : int
-        How many led to the estimate.
-    likelihood : tuple of float
-        Poisson log-likelihood after 0, 1, ... iterations, less that of a perfect fit.
-    held_out : tuple of float
-        Error against the held-out photons (`HeldOutError`) after 0, 1, ... iterations of
-        the trial that chose the number; empty if the number was given.
-    stopped_by : {"iterations", "held-out photons", "limit"}
-        The number that was asked for, the automatic rule, or the rule's limit.
-    intermediate : numpy.ndarray or None
-        ``(m, *n)``, every `keep_every`-th estimate.
-    message : str
-        Sentences for the user.
-    """
-
-    estimate: np.ndarray
-    iterations: int
-    likelihood: tuple[float, ...]
-    held_out: tuple[float, ...]
-    stopped_by: StoppedBy
-    intermediate: np.ndarray | None
-    message: str
 
 
 class RichardsonLucySolver:
@@ -157,8 +93,10 @@ class RichardsonLucySolver:
             yield RichardsonLucyStep(done, count, f"Iteration {done} of {count}", run)
             if keep_every and done % keep_every == 0:
                 kept.append(self.model.to_numpy(run.scene))
+        estimate = self.model.to_numpy(run.scene)
+        run.release()
         return RichardsonLucy(
-            estimate=self.model.to_numpy(run.scene),
+            estimate=estimate,
             iterations=count,
             likelihood=tuple(run.likelihood),
             held_out=tuple(trial),
@@ -170,14 +108,15 @@ class RichardsonLucySolver:
     def _trial(self, data: np.ndarray, start: Any) -> Job[tuple[list[float], float]]:
         """Iterate without a tenth of the photons until they are explained worse."""
         thinned = thin(data)
-        held_out = HeldOutError(self._to_device(thinned.held_out), self.psf)
-        run = self._begin(thinned.training, start, held_out)
+        held_out = self._to_device(thinned.held_out).add_(self.read_noise)
+        run = self._begin(thinned.training, start, HeldOutError(held_out, self.psf))
         for done in range(1, MOST_ITERATIONS + 1):
             run.advance()
             message = f"Choosing the number of iterations: trial {done}"
             yield RichardsonLucyStep(done, 0, message, run)
             if best_iteration(run.held_out) is not None:
                 break
+        run.release()
         return run.held_out, thinned.gain
 
     def _begin(
