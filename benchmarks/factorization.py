@@ -20,7 +20,7 @@ import torch
 
 from napari_convfact.factorization.chain import Layout
 from napari_convfact.factorization.factorize import factorize
-from napari_convfact.factorization.solver import ChainModel, Progress, minimize
+from napari_convfact.factorization.solver import Batch, ChainModel, minimize
 from napari_convfact.factorization.starts import draw
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "factorization"))
@@ -133,13 +133,13 @@ def which_starts_help() -> None:
         print(f"| {name} | {cells} |")
 
 
-def finished(search: Generator[float, None, Progress]) -> Progress:
+def finished(search: Generator[float, None, Batch]) -> Batch:
     while True:
         try:
             next(search)
         except StopIteration as stop:
-            progress: Progress = stop.value
-            return progress
+            batch: Batch = stop.value
+            return batch
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_convfact.factorization.solver import SUFFICIENT, ChainModel, Progress, minimize
+from napari_convfact.factorization.solver import SUFFICIENT, Batch, ChainModel, minimize
 from napari_convfact.factorization.starts import draw
 from napari_convfact.foundation.job import Job, Step
 
@@ -134,43 +134,42 @@ def _sorted(points: np.ndarray, costs: np.ndarray, starts: int, complete: bool) 
 
 def _round(model: ChainModel, starts: np.ndarray, effort: Effort, what: str) -> Job[Found]:
     """Scout all starts in batches that fit into memory, then refine the best."""
-    work = SCOUTING + REFINING
     size = max(1, int(BATCH_ENTRIES / (model.taps * model.target.size)))
-    batches = [starts[i : i + size] for i in range(0, len(starts), size)]
+    parts = [starts[i : i + size] for i in range(0, len(starts), size)]
+    work = SCOUTING * len(parts) + REFINING
     points, costs = [], []
-    for i, batch in enumerate(batches):
+    for i, part in enumerate(parts):
         scouted = minimize(
             model,
-            model.fit_gains(batch),
+            model.fit_gains(part),
             SCOUTING,
             floor=effort.floor,
             deadline=effort.deadline,
         )
-        offset = i * SCOUTING // len(batches)
-        progress = yield from _report(scouted, offset, work, f"{what}: scout")
-        points.append(progress.x)
-        costs.append(progress.cost)
-        if progress.cost.min() <= effort.floor + SUFFICIENT or time.monotonic() > effort.deadline:
+        batch = yield from _report(scouted, i * SCOUTING, work, f"{what}: scout")
+        points.append(batch.x)
+        costs.append(batch.cost)
+        if batch.cost.min() <= effort.floor + SUFFICIENT or time.monotonic() > effort.deadline:
             break
     x, cost = np.concatenate(points), np.concatenate(costs)
     if cost.min() > effort.floor + SUFFICIENT:
         keep = np.argsort(cost)[: max(1, len(starts) // KEPT_SHARE)]
         refined = minimize(model, x[keep], REFINING, floor=effort.floor, deadline=effort.deadline)
-        progress = yield from _report(refined, SCOUTING, work, f"{what}: refine")
-        x, cost = progress.x, progress.cost
+        batch = yield from _report(refined, work - REFINING, work, f"{what}: refine")
+        x, cost = batch.x, batch.cost
     return _sorted(x, cost, len(starts), time.monotonic() <= effort.deadline)
 
 
 def _report(
-    iterations: Generator[float, None, Progress], offset: int, total: int, message: str
-) -> Job[Progress]:
+    iterations: Generator[float, None, Batch], offset: int, total: int, message: str
+) -> Job[Batch]:
     """Turn the costs that a minimization yields into steps."""
     done = offset
     while True:
         try:
             cost = next(iterations)
         except StopIteration as stop:
-            progress: Progress = stop.value
-            return progress
+            batch: Batch = stop.value
+            return batch
         done += 1
         yield Step(done, total, f"{message}, error {100 * math.sqrt(cost):.3g} %")

@@ -2,7 +2,7 @@
 
 All starts run at once as one batch of small float64 problems. The derivative of a chain with
 respect to one factor is the product of the others; these come from the factors' transforms.
-NumPy's batched routines do it on one thread: the matrices are too small for more to pay.
+NumPy's batched routines do it on one thread: more threads make matrices of this size slower.
 
 References
 ----------
@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 
 from napari_convfact.factorization.chain import Layout
+from napari_convfact.foundation.blas import one_blas_thread
 
 INITIAL_DAMPING = 1e-2
 LARGEST_DAMPING = 1e8
@@ -196,20 +196,61 @@ class ChainModel:
         )
 
 
-@dataclass
-class Progress:
-    """The batch after an iteration.
+class Batch:
+    """A batch of starts on its way down.
+
+    Parameters
+    ----------
+    model : ChainModel
+        What to fit.
+    x : numpy.ndarray
+        Starts, ``(b, taps)``.
 
     Attributes
     ----------
     x : numpy.ndarray
-        Parameters, ``(b, taps)``.
+        Where they are.
     cost : numpy.ndarray
-        Squared errors, ``(b,)``.
+        Their squared errors, ``(b,)``.
+    active : numpy.ndarray
+        Indices of those that still move.
     """
 
-    x: np.ndarray
-    cost: np.ndarray
+    def __init__(self, model: ChainModel, x: np.ndarray) -> None:
+        self.model = model
+        self.x = model.balance(model.constrain(x))
+        self.active = np.arange(len(x))
+        self._damping = np.full(len(x), INITIAL_DAMPING)
+        self.cost, residual, products = self._evaluate(self.x)
+        self._normal = np.empty((len(x), model.taps, model.taps))
+        self._gradient = np.empty((len(x), model.taps))
+        self._linearize(self.active, residual, products)
+
+    def iterate(self) -> None:
+        """Take one step with each active start; those that get worse stay and damp more."""
+        active, model = self.active, self.model
+        step = model.step(self._normal[active], self._gradient[active], self._damping[active])
+        trial = model.balance(self.x[active] + step)
+        cost, residual, products = self._evaluate(trial)
+        better = cost < self.cost[active]
+        decrease = 1 - cost / np.maximum(self.cost[active], 1e-300)
+        damping = self._damping[active] * np.where(better, 0.2, 4.0)
+        self._damping[active] = np.maximum(damping, LEAST_DAMPING)
+        accepted = active[better]
+        self.x[accepted], self.cost[accepted] = trial[better], cost[better]
+        self._linearize(accepted, residual[better], products[better])
+        converged = better & (decrease < STALLED)
+        self.active = active[~converged & (damping < LARGEST_DAMPING)]
+
+    def _evaluate(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        products = self.model.products(x)
+        residual = self.model.residuals(self.model.kernels(x, products))
+        return np.einsum("bn,bn->b", residual, residual), residual, products
+
+    def _linearize(self, indices: np.ndarray, residual: np.ndarray, products: np.ndarray) -> None:
+        jacobian = self.model.jacobian(products)
+        self._normal[indices] = jacobian @ jacobian.transpose(0, 2, 1)
+        self._gradient[indices] = (jacobian @ residual[..., None])[..., 0]
 
 
 def minimize(
@@ -219,7 +260,7 @@ def minimize(
     *,
     floor: float = 0.0,
     deadline: float = math.inf,
-) -> Generator[float, None, Progress]:
+) -> Generator[float, None, Batch]:
     """Run Levenberg-Marquardt on a batch of starts.
 
     Parameters
@@ -242,38 +283,15 @@ def minimize(
 
     Returns
     -------
-    Progress
+    Batch
     """
-    x = model.balance(model.constrain(x))
-    products = model.products(x)
-    residual = model.residuals(model.kernels(x, products))
-    cost = np.einsum("bn,bn->b", residual, residual)
-    jacobian = model.jacobian(products)
-    normal = jacobian @ jacobian.transpose(0, 2, 1)
-    gradient = (jacobian @ residual[..., None])[..., 0]
-    damping = np.full(len(x), INITIAL_DAMPING)
-    active = np.arange(len(x))
+    with one_blas_thread():
+        batch = Batch(model, x)
     for _ in range(iterations):
-        trial = model.balance(
-            x[active] + model.step(normal[active], gradient[active], damping[active])
-        )
-        products = model.products(trial)
-        residual = model.residuals(model.kernels(trial, products))
-        trial_cost = np.einsum("bn,bn->b", residual, residual)
-        better = trial_cost < cost[active]
-        decrease = 1 - trial_cost / np.maximum(cost[active], 1e-300)
-        accepted = active[better]
-        damping[active] *= np.where(better, 0.2, 4.0)
-        np.maximum(damping, LEAST_DAMPING, out=damping)
-        x[accepted], cost[accepted] = trial[better], trial_cost[better]
-        yield float(cost.min())
-        if cost.min() <= floor + SUFFICIENT or time.monotonic() > deadline:
+        with one_blas_thread():
+            batch.iterate()
+        least = float(batch.cost.min())
+        yield least
+        if least <= floor + SUFFICIENT or not len(batch.active) or time.monotonic() > deadline:
             break
-        jacobian = model.jacobian(products[better])
-        normal[accepted] = jacobian @ jacobian.transpose(0, 2, 1)
-        gradient[accepted] = (jacobian @ residual[better][..., None])[..., 0]
-        converged = better & (decrease < STALLED)
-        active = active[~converged & (damping[active] < LARGEST_DAMPING)]
-        if not len(active):
-            break
-    return Progress(x, cost)
+    return batch
