@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 # Before napari is imported: tests must not touch the user's own settings.
 os.environ["NAPARI_CONFIG"] = ""
@@ -76,3 +77,38 @@ def viewer(make_napari_viewer):
         axis_labels=("z", "y", "x"),
     )
     return viewer
+
+
+PLACE = {
+    "scale": (0.5, 0.1, 0.1),
+    "translate": (1, 2, 3),
+    "units": ("um", "um", "um"),
+    "axis_labels": ("z", "y", "x"),
+}
+
+
+def gaussian_psf(size=(3, 9, 9)):
+    psf = np.zeros(size)
+    psf[tuple(n // 2 for n in size)] = 1
+    return scipy.ndimage.gaussian_filter(psf, (0.5, 1.5, 1.5)).astype(np.float32)
+
+
+@pytest.fixture
+def deconvolve(make_napari_viewer):
+    """A viewer with a blurred volume and its PSF, and the widget."""
+    viewer = make_napari_viewer()
+    scene = np.zeros((4, 48, 56), dtype=np.float32)
+    scene[1:3, 10:30, 20:24] = 100
+    blurred = scipy.ndimage.convolve(scene, gaussian_psf(), mode="reflect")
+    blurred += np.random.default_rng(0).normal(0, 0.1, blurred.shape).astype(np.float32)
+    viewer.add_image(blurred, name="cells", **PLACE)
+    viewer.add_image(gaussian_psf(), name="PSF", scale=PLACE["scale"], units=PLACE["units"])
+    _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")
+    widget.form.set_values({"strength": 1e-4, "boundary": "reflect"})
+    return viewer, widget, scene
+
+
+@pytest.fixture
+def flat_psf():
+    """A PSF for pictures."""
+    return gaussian_psf((1, 9, 9))[0]

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import scipy.ndimage
 from napari.utils.notifications import notification_manager
 
 import napari_convfact as cf
@@ -12,34 +11,6 @@ from napari_convfact.cli import main
 from napari_convfact.gui import remembered
 from napari_convfact.gui.recipe_menu import RecipeMenu
 from napari_convfact.operations.provenance import METADATA_KEY
-
-PLACE = {
-    "scale": (0.5, 0.1, 0.1),
-    "translate": (1, 2, 3),
-    "units": ("um", "um", "um"),
-    "axis_labels": ("z", "y", "x"),
-}
-
-
-def gaussian_psf(size=(3, 9, 9)):
-    psf = np.zeros(size)
-    psf[tuple(n // 2 for n in size)] = 1
-    return scipy.ndimage.gaussian_filter(psf, (0.5, 1.5, 1.5)).astype(np.float32)
-
-
-@pytest.fixture
-def deconvolve(make_napari_viewer):
-    """A viewer with a blurred volume and its PSF, and the widget."""
-    viewer = make_napari_viewer()
-    scene = np.zeros((4, 48, 56), dtype=np.float32)
-    scene[1:3, 10:30, 20:24] = 100
-    blurred = scipy.ndimage.convolve(scene, gaussian_psf(), mode="reflect")
-    blurred += np.random.default_rng(0).normal(0, 0.1, blurred.shape).astype(np.float32)
-    viewer.add_image(blurred, name="cells", **PLACE)
-    viewer.add_image(gaussian_psf(), name="PSF", scale=PLACE["scale"], units=PLACE["units"])
-    _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")
-    widget.form.set_values({"strength": 1e-4, "boundary": "reflect"})
-    return viewer, widget, scene
 
 
 def run_to_end(widget, qtbot):
@@ -97,7 +68,7 @@ def test_a_recipe_reproduces_the_layer(deconvolve, qtbot, tmp_path):
     assert main(["run", str(tmp_path / "recipe.json"), "-o", str(tmp_path / "again.tif")]) == 0
     again = cf.read_image(tmp_path / "again.tif")
     np.testing.assert_array_equal(again.data, viewer.layers["cells deconvolved"].data)
-    assert again.scale == PLACE["scale"]
+    assert again.scale == tuple(viewer.layers["cells"].scale)
 
 
 def test_copy_as_python_runs(deconvolve, qtbot, monkeypatch, tmp_path):
@@ -163,12 +134,12 @@ def test_a_psf_with_too_many_axes_disables_run(deconvolve):
     assert "3 axes" in widget._plan.text()
 
 
-def test_colours_are_deconvolved_apart_and_alpha_is_left_alone(make_napari_viewer, qtbot):
+def test_colours_are_deconvolved_apart_and_alpha_is_left_alone(make_napari_viewer, qtbot, flat_psf):
     viewer = make_napari_viewer()
     rng = np.random.default_rng(1)
     rgba = rng.integers(60, 200, (40, 44, 4), dtype=np.uint8)
     viewer.add_image(rgba, name="colour", rgb=True)
-    viewer.add_image(gaussian_psf((1, 9, 9))[0], name="PSF")
+    viewer.add_image(flat_psf, name="PSF")
     _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")
     widget.form.set_values({"strength": 0.1, "boundary": "reflect"})
     run_to_end(widget, qtbot)
@@ -182,11 +153,11 @@ def test_colours_are_deconvolved_apart_and_alpha_is_left_alone(make_napari_viewe
     np.testing.assert_array_equal(result.data[..., 1], expected)
 
 
-def test_a_multiscale_layer_gives_its_full_resolution(make_napari_viewer, qtbot):
+def test_a_multiscale_layer_gives_its_full_resolution(make_napari_viewer, qtbot, flat_psf):
     viewer = make_napari_viewer()
     levels = [np.random.default_rng(0).random((64, 64)).astype(np.float32), np.ones((32, 32))]
     viewer.add_image(levels, name="pyramid", multiscale=True, scale=(2, 2))
-    viewer.add_image(gaussian_psf((1, 9, 9))[0], name="PSF", scale=(2, 2))
+    viewer.add_image(flat_psf, name="PSF", scale=(2, 2))
     _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")
     widget.form.set_values({"strength": 0.1, "boundary": "reflect"})
     run_to_end(widget, qtbot)

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.gui.test_deconvolve import deconvolve  # noqa: F401
-
 
 @pytest.fixture
-def preview(deconvolve, qtbot):  # noqa: F811
+def preview(deconvolve, qtbot):
     viewer, widget, _ = deconvolve
     viewer.reset_view()
     widget._preview_box.setChecked(True)
