@@ -1,6 +1,6 @@
 import pytest
 
-from napari_convfact.foundation.job import Step, run
+from napari_convfact.foundation.job import Step, relay, run
 
 
 def count(total, log):
@@ -38,3 +38,18 @@ def test_an_exception_in_the_job_reaches_the_caller():
 
     with pytest.raises(RuntimeError, match="out of memory"):
         run(fail())
+
+
+def test_a_part_reports_in_the_whole_jobs_count():
+    steps, log = [], []
+    whole = relay(count(2, log), lambda step: Step(step.done + 10, 20))
+    assert run(whole, steps.append) == 2
+    assert [step.done for step in steps] == [10, 11]
+
+
+def test_closing_the_whole_closes_the_part():
+    log = []
+    whole = relay(count(5, log), lambda step: step)
+    next(whole)
+    whole.close()
+    assert log == ["closed"]

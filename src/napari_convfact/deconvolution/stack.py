@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.job import Job, Step, relay
 
 T = TypeVar("T")
 
@@ -32,13 +32,8 @@ def within_stack(job: Job[T], index: int, count: int) -> Job[T]:
     """
     if count == 1:
         return (yield from job)
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            yield Step(index, count, f"{index + 1} of {count}: {step.message}")
-    finally:
-        job.close()
+    return (
+        yield from relay(
+            job, lambda step: Step(index, count, f"{index + 1} of {count}: {step.message}")
+        )
+    )

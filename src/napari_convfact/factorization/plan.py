@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from napari_convfact.factorization.ways import (
     separable_ways,
 )
 from napari_convfact.foundation.device import choose_device
-from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.job import Job, Step, relay, run
 from napari_convfact.foundation.validate import check_kernel
 
 if TYPE_CHECKING:
@@ -215,15 +216,12 @@ def _search(
     job = factorize_job(
         kernel, layout.shapes, dilations=layout.dilations, starts=_STARTS, time_limit=seconds
     )
-    try:
-        while True:
-            step = next(job)
-            yield Step(number, total, f"{_name(layout)}: {step.message}")
-    except StopIteration as stop:
-        found: Factorization = stop.value
-        return found
-    finally:
-        job.close()
+    change = partial(_within_plan, layout, number, total)
+    return (yield from relay(job, change))
+
+
+def _within_plan(layout: Layout, number: int, total: int, step: Step) -> Step:
+    return Step(number, total, f"{_name(layout)}: {step.message}")
 
 
 def _error(found: Factorization) -> float:

@@ -62,3 +62,30 @@ def run(job: Job[T], on_step: Callable[[Step], object] | None = None) -> T:
                 on_step(step)
     finally:
         job.close()
+
+
+def relay(job: Job[T], change: Callable[[Step], Step]) -> Job[T]:
+    """Run a job as a part of another one.
+
+    Parameters
+    ----------
+    job : generator of Step
+        The part. It is closed whatever happens.
+    change : callable
+        Turns each of its steps into one of the whole job.
+
+    Returns
+    -------
+    generator of Step
+        Returns what `job` returns.
+    """
+    try:
+        while True:
+            try:
+                step = next(job)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield change(step)
+    finally:
+        job.close()
