@@ -100,6 +100,12 @@ def test_factors_amount_to_the_reconstruction():
     assert found.relative_error == pytest.approx(np.sqrt(found.nmse))
 
 
+def test_sum_of_chains_is_not_needed_for_a_separable_kernel():
+    found = factorize(wavelet("ll"), THREE, n_terms=2)
+    assert len(found.terms) == 1
+    assert "one chain is as good" in found.message
+
+
 def test_cutting_a_tail_can_only_be_better_for_longer_chains():
     x = np.arange(-6, 7)
     gaussian = np.exp(-(x[:, None] ** 2 + x**2) / 8)
@@ -230,6 +236,19 @@ def test_auto_takes_the_cheapest_chain_within_the_error():
     assert dilated.relative_error <= 0.05
     assert dilated.macs < 38 == dilated.macs_separable
     assert max(dilated.dilations) > 1
+
+
+def test_auto_finds_that_a_laplacian_of_a_gaussian_is_two_separable_kernels():
+    x = np.arange(-6, 7)
+    square = x[:, None] ** 2 + x**2
+    found = factorize((square / 4 - 2) * np.exp(-square / 8), "auto for 0.01 %")
+    assert (len(found.terms), found.macs, found.status) == (2, 52, "exact")
+
+
+def test_auto_keeps_to_the_time_limit():
+    found = factorize(disk(7, 15), "auto for 1 %", time_limit=1e-6)
+    assert found.relative_error > 0.01
+    assert "time limit" in found.message
 
 
 def test_auto_says_when_nothing_pays():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from napari_convfact.factorization.result import Factorization
 from napari_convfact.foundation.job import Job
 
 DEFAULT_ERROR = 0.01
+OUT_OF_TIME = "The time limit ended the search: more time may find better."
 # Dilations of chains of three taps an axis: slow growth for smooth kernels, fast for cheap ones.
 GROWING = (
     (1, 2),
@@ -51,6 +53,7 @@ def cheapest_job(
     kernel: np.ndarray,
     relative_error: float,
     solve: Callable[[Layout, int], Job[Factorization]],
+    deadline: float = math.inf,
 ) -> Job[Factorization]:
     """Try chains in order of their arithmetic until one is close enough.
 
@@ -62,6 +65,8 @@ def cheapest_job(
         How close: root of the squared error over the kernel's energy.
     solve : callable
         ``solve(layout, n_terms)`` returns the job that fits one chain, or sum of chains.
+    deadline : float
+        ``time.monotonic`` value after which to try no further chain.
 
     Returns
     -------
@@ -75,6 +80,9 @@ def cheapest_job(
             return found
         if closest is None or found.nmse < closest.nmse:
             closest = found
+        if time.monotonic() > deadline:
+            notes = dict.fromkeys((*closest.notes, OUT_OF_TIME))
+            return replace(closest, notes=tuple(notes))
     box = centred_box(kernel)
     if closest is None:
         closest = yield from solve(Layout((box,), (1,)), 1)
@@ -98,7 +106,7 @@ def trials(kernel: np.ndarray, relative_error: float) -> list[Trial]:
     schedules += [steps for steps in GROWING if sum(steps) <= longest]
     layouts = [Layout((taps,) * len(steps), steps) for steps in schedules]
     found = [(layout, n) for layout in layouts for n in TERMS]
-    found.append((_one_per_axis(box), 1))
+    found += [(_one_per_axis(box), n) for n in TERMS]
     possible = [
         (layout, n)
         for layout, n in found

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_convfact.factorization import modulation
-from napari_convfact.factorization.automatic import cheapest_job, read_auto
+from napari_convfact.factorization.automatic import OUT_OF_TIME, cheapest_job, read_auto
 from napari_convfact.factorization.certificates import FLOAT32_LIMIT
 from napari_convfact.factorization.chain import Layout, add_chains, balance, embed
 from napari_convfact.factorization.problem import (
@@ -51,9 +51,9 @@ def factorize(
         kernel times a plane wave, as a Gabor filter is.
     shapes : sequence or str
         Taps of each factor: ``((3, 3), (3, 3))``, mixed ``((1, 5), (5, 1), (3, 3))``, ints
-        for equal axes ``(3, 3)``, or text ``"3x3, 3x3"``. ``"auto for 1 %"`` tries chains and
-        sums of chains, a-trous ones too, from the cheapest on until one has a relative error
-        of at most 1 %; ``"auto"`` is the same. The chain spans
+        for equal axes ``(3, 3)``, or text ``"3x3, 3x3"``. ``"auto for 1 %"`` tries chains,
+        a-trous chains, one filter per axis, and sums of them, from the cheapest on until one
+        has a relative error of at most 1 %; ``"auto"`` is the same. The chain spans
         ``1 + sum d (s - 1)`` samples along an axis and its origin, the middle (``n // 2``),
         lies on the kernel's.
     dilations : int or sequence of int, optional
@@ -154,7 +154,7 @@ def factorize_job(
             brief = Effort(min(starts, AUTO_STARTS), seed, problem.inner_floor, deadline, 0)
             return _solve(problem, brief, closed_form)
 
-        result = yield from cheapest_job(envelope, relative_error, solve)
+        result = yield from cheapest_job(envelope, relative_error, solve, deadline)
     result = replace(result, seconds=time.monotonic() - begun)
     return result if wave is None else _modulated(result, target, wave)
 
@@ -165,7 +165,9 @@ def _solve(problem: Problem, effort: Effort, closed_form: bool) -> Job[Factoriza
     candidate = yield from solve_job(problem, effort, closed_form)
     notes = []
     if time.monotonic() > effort.deadline:
-        notes.append("The time limit ended the search: more time may find better.")
+        notes.append(OUT_OF_TIME)
+    if len(candidate.terms) < problem.n_terms:
+        notes.append("The kernel is separable: one chain is as good as a sum.")
     if candidate.float32 > FLOAT32_LIMIT:
         notes.append(
             f"Its rounding error in float32 is {candidate.float32:.1g}: apply it as one kernel."
