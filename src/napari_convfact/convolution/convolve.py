@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_convfact.convolution.mixing import DirectMixing
 from napari_convfact.convolution.named import named_bank
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.foundation.device import choose_device
@@ -25,9 +24,6 @@ Result = Literal["filtered", "difference", "sharpened", "magnitude"]
 BOUNDARIES = ("reflect", "periodic", "zero", "valid", "full")
 _SAME_SIZE = ("reflect", "periodic", "zero")
 
-#: Kernels that mix channels and have at most so many taps are summed directly: the matrix
-#: product over channels and taps then beats the transforms.
-_MOST_DIRECT_TAPS = 128
 #: Samples of all channels that are worked on between two steps.
 _LARGEST_BLOCK = 2**26
 
@@ -236,9 +232,6 @@ def _blocks(kernels: np.ndarray, source: _Source) -> list[slice]:
 def _operator(
     kernels: np.ndarray, source: _Source, boundary: str, engine: str, dtype: str, device: str
 ) -> Callable[[Tensor], Tensor]:
-    taps = math.prod(kernels.shape[kernels.ndim - source.ndim :])
-    if source.channels is not None and engine == "auto" and taps <= _MOST_DIRECT_TAPS:
-        return DirectMixing(kernels, boundary, dtype, device)
     operator = Convolution(
         kernels[0] if source.channels is None else kernels,
         source.spatial,
