@@ -6,6 +6,7 @@ import numpy as np
 from skimage import data
 
 NAMES = ("brick", "grass", "gravel")
+_STROKE = (3, 12)
 
 
 def textures() -> list[np.ndarray]:
@@ -65,7 +66,7 @@ def painted_mosaic(
     size : int
         Side of the mosaic: quadrants around a disk.
     painted : float
-        Share of the pixels that strokes of 3 x 12 pixels cover.
+        Share of the pixels that strokes of 3 x 12 pixels cover at most.
 
     Returns
     -------
@@ -88,9 +89,9 @@ def painted_mosaic(
         image[truth == label] = cut[truth == label]
     paint = np.zeros_like(truth)
     for label in (1, 2, 3):
-        while (paint == label).sum() < painted * size**2 / 3:
-            top, left = rng.integers(0, size - 12, 2)
-            stroke = np.s_[top : top + 3, left : left + 12]
+        while (paint == label).sum() + _STROKE[0] * _STROKE[1] <= painted * size**2 / 3:
+            top, left = rng.integers(0, size - max(_STROKE), 2)
+            stroke = np.s_[top : top + _STROKE[0], left : left + _STROKE[1]]
             if (truth[stroke] == label).all():
                 paint[stroke] = label
     return image, truth, paint

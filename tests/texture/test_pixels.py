@@ -13,7 +13,7 @@ from napari_convfact.texture.pixels import classify_pixels, classify_pixels_job
 
 @pytest.fixture(scope="module")
 def scene():
-    return painted_mosaic(0, 128)
+    return painted_mosaic(0, 128, 0.01)
 
 
 def test_a_little_paint_segments_a_mosaic_better_than_basic_features():
