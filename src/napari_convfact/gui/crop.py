@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.gui.layers import linear_matrix, placement, spatial_image
-from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.operation import Result, SpatialImage
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -68,10 +68,10 @@ def visible_crop(viewer: Viewer, layer: Image, kernel_shape: tuple[int, ...]) ->
     return VisibleCrop(replace(image, data=image.data[box], path=None), inner, low)
 
 
-def crop_placement(layer: Image, crop: VisibleCrop) -> dict[str, Any]:
-    """Return where the visible part lies, as keywords of a layer."""
-    where = placement(layer, layer.ndim)
-    where["translate"] = where["translate"] + linear_matrix(layer) @ crop.start
+def crop_placement(layer: Image, crop: VisibleCrop, result: Result) -> dict[str, Any]:
+    """Return where a result lies that was made of the crop and cut to the visible part."""
+    where = placement(layer, result.data.ndim - result.rgb, result.leading_axes)
+    where["translate"][-layer.ndim :] += linear_matrix(layer) @ crop.start
     return where
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_convfact.foundation.job import Step
 from napari_convfact.gui.curve import Curve
 from napari_convfact.gui.operation_widget import OperationWidget
+from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.deconvolve import OPERATION
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class DeconvolveWidget(OperationWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)
+        warm_up()
         self.curve = Curve()
         self.curve.hide()
         self.add_to_content(self.curve)

@@ -89,11 +89,11 @@ class TextEditor(Editor):
 
 
 class TickEditor(Editor):
-    """A tick box."""
+    """A tick box, with its label where it is not in a row of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = "") -> None:
         super().__init__()
-        self._box = QCheckBox()
+        self._box = QCheckBox(text)
         self._box.toggled.connect(self.changed)
         self._row.addWidget(self._box, 1)
 
@@ -252,7 +252,7 @@ def _plain_editor(field: ParameterField) -> Editor:
     if field.field.suggestions:
         return ChoiceEditor(field.field.suggestions, editable=True)
     if field.type is bool:
-        return TickEditor()
+        return TickEditor(field.field.label if field.field.group else "")
     if field.type is int:
         return IntegerEditor(field)
     if field.type is float:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_convfact.gui.editors import Editor, KeywordEditor, make_editor
 from napari_convfact.operations.parameters import ParameterField, Parameters, fields_of
+
+_COLUMNS = 2  # of tick boxes in a group
 
 
 class ParameterForm(QWidget):
@@ -91,11 +93,27 @@ class ParameterForm(QWidget):
         rows = QFormLayout()
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         rows.setContentsMargins(0, 0, 0, 0)
+        groups: dict[str, QGridLayout] = {}
         for name, field in self._fields.items():
-            if field.field.advanced == advanced:
-                rows.addRow(field.field.label, self._editors[name])
-                rows.labelForField(self._editors[name]).setToolTip(field.field.help)
+            if field.field.advanced != advanced:
+                continue
+            if field.field.group:
+                self._add_to_group(field, rows, groups)
+                continue
+            rows.addRow(field.field.label, self._editors[name])
+            rows.labelForField(self._editors[name]).setToolTip(field.field.help)
         return rows
+
+    def _add_to_group(
+        self, field: ParameterField, rows: QFormLayout, groups: dict[str, QGridLayout]
+    ) -> None:
+        title = field.field.group
+        if title not in groups:
+            groups[title] = QGridLayout()
+            rows.addRow(QLabel(title))
+            rows.addRow(groups[title])
+        count = groups[title].count()
+        groups[title].addWidget(self._editors[field.name], count // _COLUMNS, count % _COLUMNS)
 
     @staticmethod
     def _fold(rows: QFormLayout) -> QCollapsible:
@@ -112,7 +130,11 @@ class ParameterForm(QWidget):
     def _show_what_applies(self) -> None:
         values = self.values()
         for name, field in self._fields.items():
-            self._layout_of(field).setRowVisible(self._editors[name], field.applies(values))
+            editor = self._editors[name]
+            if field.field.group:
+                editor.setEnabled(field.applies(values))
+            else:
+                self._layout_of(field).setRowVisible(editor, field.applies(values))
 
     def _layout_of(self, field: ParameterField) -> QFormLayout:
         return self._advanced_rows if field.field.advanced else self._rows

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _KERNEL_WORDS = ("psf", "kernel", "otf", "beads")
+_LARGEST_KERNEL = 33
 
 
 class LayerChoice(QComboBox):
@@ -87,9 +88,12 @@ class LayerChoice(QComboBox):
 
 
 def is_kernel(layer: Layer) -> bool:
-    """Whether a layer's name says that it is a kernel."""
+    """Whether a layer seems to be a kernel, by its name or as it is small with a middle."""
     words = layer.name.lower()
-    return any(word in words for word in _KERNEL_WORDS)
+    if any(word in words for word in _KERNEL_WORDS):
+        return True
+    shape = layer.data.shape
+    return all(n <= _LARGEST_KERNEL and n % 2 for n in shape) and max(shape) > 1
 
 
 def _first(layers: list[Layer | None], wanted: Callable[[Layer], bool], *, default: int) -> int:

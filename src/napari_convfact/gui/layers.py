@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_convfact.gui.arrange import beside_everything
 from napari_convfact.operations.operation import Result, SpatialImage
 from napari_convfact.operations.provenance import METADATA_KEY
 
@@ -53,19 +54,12 @@ def add_result(
     if result.like is not None:
         options |= placement(sources[result.like], ndim, result.leading_axes)
     else:
-        options |= _own_placement(result)
+        options |= _own_placement(result, ndim, sources)
+        options["translate"] = beside_everything(viewer, ndim)
     options |= dict(result.display)
     if result.kind == "labels":
         return viewer.add_labels(result.data, **options)
     return viewer.add_image(result.data, rgb=result.rgb, **options)
-
-
-def bring_into_view(viewer: Viewer, layer: Layer) -> None:
-    """Step to the middle plane of a layer that lies elsewhere than what is shown."""
-    low, high = layer.extent.world
-    first = viewer.dims.ndim - layer.ndim
-    for axis in range(layer.ndim):
-        viewer.dims.set_point(first + axis, (low[axis] + high[axis]) / 2)
 
 
 def placement(layer: Layer, ndim: int, leading_axes: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -99,12 +93,17 @@ def linear_matrix(layer: Layer) -> np.ndarray:
     return layer.rotate @ shear @ np.diag(layer.scale)
 
 
-def _own_placement(result: Result) -> dict[str, Any]:
+def _own_placement(result: Result, ndim: int, sources: Mapping[str, Layer]) -> dict[str, Any]:
+    """Return its own pixel size, or that of the first source, and its axes.
+
+    Layers in different units would make the viewer ignore all of them.
+    """
     options: dict[str, Any] = {}
-    if result.scale:
-        options["scale"] = result.scale
     if result.units:
-        options["units"] = result.units
+        options = {"scale": result.scale, "units": result.units}
+    elif sources:
+        like = placement(next(iter(sources.values())), ndim)
+        options = {"scale": like["scale"], "units": like["units"]}
     if result.leading_axes:
         options["axis_labels"] = result.leading_axes
     return options

@@ -22,12 +22,13 @@ from qtpy.QtWidgets import (
 
 from napari_convfact.foundation.job import Step
 from napari_convfact.foundation.memory import check_memory, format_bytes
+from napari_convfact.gui.arrange import bring_into_view
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layer_choice import LayerChoice
-from napari_convfact.gui.layers import add_result, bring_into_view, spatial_image
+from napari_convfact.gui.layers import add_result, spatial_image
 from napari_convfact.gui.preferences import memory_limit, preferred_device
 from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
@@ -157,10 +158,22 @@ class OperationWidget(QWidget):
             for result in results
         ]
         self._newest = layers[0]
-        if results[0].like is None:
-            bring_into_view(self.viewer, layers[0])
+        self.show_layers(results, layers, run)
         self._refresh_compare()
         return layers
+
+    def show_layers(self, results: list[Result], layers: list[Layer], run: _Run) -> None:
+        """Bring results into view that do not lie on an input."""
+        pairs = list(zip(results, layers, strict=True))
+        apart = [layer for result, layer in pairs if result.like is None and layer.visible]
+        if apart:
+            inputs = [run.layers[result.like] for result in results if result.like is not None]
+            there = [layer for layer in inputs if layer in self.viewer.layers]
+            bring_into_view(self.viewer, [*there, *apart])
+
+    def findings(self, summary: Mapping[str, Any]) -> str:
+        """Return what a run found as rich text."""
+        return findings_text(summary)
 
     def _fill_form(self) -> None:
         """Show what the form showed last; the device comes from the preferences."""
@@ -366,7 +379,7 @@ class OperationWidget(QWidget):
 
     def _show_findings(self, summary: Mapping[str, Any]) -> None:
         self.form.show_chosen(summary)
-        self._say(findings_text(summary))
+        self._say(self.findings(summary))
 
     def _say(self, text: str) -> None:
         self._findings.setText(text)

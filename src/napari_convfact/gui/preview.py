@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_convfact.gui.crop import VisibleCrop, crop_placement, visible_crop
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layers import spatial_image
-from napari_convfact.operations.operation import Operation
+from napari_convfact.operations.operation import Operation, Result
 from napari_convfact.operations.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Preview(QObject):
         self._pause.timeout.connect(self._start)
         self._shown: tuple[Layer, VisibleCrop] | None = None
         self._enabled = False
+        self._kind: tuple[str, int] | None = None
         self.layer: Layer | None = None
 
     @property
@@ -142,19 +143,31 @@ class Preview(QObject):
             self.said.emit(f"No preview: {outcome.error}")
             return
         source, crop = self._shown
-        result = outcome.result[0]
-        data = result.data[crop.inner]
-        where = crop_placement(source, crop)
-        layer = self.layer
-        if layer is None or layer not in self._viewer.layers or layer.ndim != source.ndim:
-            self._add(data, where, rgb=result.rgb)
+        result = _to_show(outcome.result, source.ndim, self._operation.inputs[0].name)
+        if result is None:
+            self.said.emit("No preview: no result that is ticked is an image like the input.")
             return
-        layer.data = data
-        layer.translate = where["translate"]
+        where = crop_placement(source, crop, result)
+        data = result.data[(slice(None),) * (len(where["scale"]) - source.ndim) + crop.inner]
+        layer = self.layer
+        if layer not in self._viewer.layers or self._kind != (result.name, data.ndim):
+            self._add(data, where, result)
+            self._kind = result.name, data.ndim
+        else:
+            layer.data = data
+            layer.translate = where["translate"]
 
-    def _add(self, data: Any, where: dict[str, Any], *, rgb: bool) -> None:
+    def _add(self, data: Any, where: dict[str, Any], result: Result) -> None:
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         selected = set(self._viewer.layers.selection)
-        self.layer = self._viewer.add_image(data, name=self.name, rgb=rgb, **where)
+        options = where | dict(result.display)
+        self.layer = self._viewer.add_image(data, name=self.name, rgb=result.rgb, **options)
         self._viewer.layers.selection = selected
+
+
+def _to_show(results: Sequence[Result], ndim: int, like: str) -> Result | None:
+    """Return the last picture on the image's grid, or else the last stack of them."""
+    pictures = [result for result in results if result.kind == "image" and result.like == like]
+    plain = [result for result in pictures if result.data.ndim - result.rgb == ndim]
+    return (plain or pictures or [None])[-1]

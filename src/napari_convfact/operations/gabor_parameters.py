@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
 
+_RESULTS = "Results"
 _CUSTOM = {"preset": ("none",)}
 
 
@@ -108,35 +109,49 @@ class Gabor(Parameters):
         Field("Boundary", "What lies beyond the edges.", advanced=True),
     ] = "reflect"
     energy: Annotated[
-        bool, Field("Energies", "Squared magnitudes: a stack by scale and orientation.")
+        bool,
+        Field("Energies", "Squared magnitudes: a stack by scale and orientation.", group=_RESULTS),
     ] = True
     colours: Annotated[
         bool,
         Field(
             "Orientation as colour",
             "Hue: direction of the wave. Saturation: coherence. Brightness: strength.",
+            group=_RESULTS,
         ),
     ] = True
     strongest: Annotated[
-        bool, Field("Strongest response", "The largest energy of all kernels.")
+        bool, Field("Strongest response", "The largest energy of all kernels.", group=_RESULTS)
     ] = False
     orientation: Annotated[
         bool,
-        Field("Orientation", "Angle of the dominant wave in radians, from +x towards +y."),
+        Field(
+            "Orientation",
+            "Angle of the dominant wave in radians, from +x towards +y.",
+            group=_RESULTS,
+        ),
     ] = False
     coherence: Annotated[
-        bool, Field("Coherence", "From 0, no orientation stands out, to 1, a grating.")
+        bool,
+        Field("Coherence", "From 0, no orientation stands out, to 1, a grating.", group=_RESULTS),
     ] = False
     phase: Annotated[
-        bool, Field("Phase", "Phases in radians: a stack by scale and orientation.")
+        bool, Field("Phase", "Phases in radians: a stack by scale and orientation.", group=_RESULTS)
     ] = False
-    kernels: Annotated[bool, Field("Kernels", "The kernels' real parts, as layers.")] = False
+    kernels: Annotated[
+        bool, Field("Kernels", "The kernels' real parts, as layers.", group=_RESULTS)
+    ] = False
     coverage: Annotated[
-        bool, Field("Coverage", "How well the bank sees each frequency; zero is in the middle.")
+        bool,
+        Field(
+            "Coverage",
+            "How well the bank sees each frequency; zero is in the middle.",
+            group=_RESULTS,
+        ),
     ] = False
     reconstruction: Annotated[
         bool,
-        Field("Reconstruction", "Weight the responses and go back to an image."),
+        Field("Reconstruction", "Weight the responses and go back to an image.", group=_RESULTS),
     ] = False
     scale_weights: Annotated[
         str,

@@ -37,6 +37,8 @@ class Field:
         Whether the form steps through powers of ten.
     suggestions : tuple of str
         Texts that the form offers where others are legal too.
+    group : str
+        Tick boxes of one group lie side by side below this heading.
     when : mapping of str to tuple, optional
         The values of other parameters for which this one has a meaning,
         as ``{"method": ("wiener", "tikhonov")}``.
@@ -51,6 +53,7 @@ class Field:
     advanced: bool = False
     logarithmic: bool = False
     suggestions: tuple[str, ...] = ()
+    group: str = ""
     when: Mapping[str, tuple[Any, ...]] | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
 
+_RESULTS = "Results"
 _LEARNED = {"bank": ("auto", "learn")}
 _MADE = {"bank": ("auto", "learn", "gabor")}
 _POOLED = "Standard deviation of the window over which energies are averaged."
@@ -93,30 +94,49 @@ class Texture(Parameters):
         Field("Window", _POOLED, minimum=0.0, maximum=200.0, step=1.0, unit="pixels"),
     ] = 6.0
     log_energy: Annotated[
-        bool, Field("Log energies", "Averaged squared residual of each kernel, as a stack.")
+        bool,
+        Field(
+            "Log energies", "Averaged squared residual of each kernel, as a stack.", group=_RESULTS
+        ),
     ] = True
     assignment: Annotated[
-        bool, Field("Best kernel", "Which kernel predicts best, as labels from 1.")
+        bool, Field("Best kernel", "Which kernel predicts best, as labels from 1.", group=_RESULTS)
     ] = True
     novelty: Annotated[
         bool,
         Field(
-            "Novelty", "How much the best kernel leaves of the local variance: 0 where it fails."
+            "Novelty",
+            "How much the best kernel leaves of the local variance: 0 where it fails.",
+            group=_RESULTS,
         ),
     ] = True
     predictability: Annotated[
         bool,
-        Field("Predictability", "Explained variance of a model of each pixel's surroundings."),
+        Field(
+            "Predictability",
+            "Explained variance of a model of each pixel's surroundings.",
+            group=_RESULTS,
+        ),
     ] = False
     residual: Annotated[
-        bool, Field("Residuals", "The image minus its prediction by each kernel, as a stack.")
+        bool,
+        Field(
+            "Residuals",
+            "The image minus its prediction by each kernel, as a stack.",
+            group=_RESULTS,
+        ),
     ] = False
-    mosaic: Annotated[bool, Field("Mosaic", "All kernels in one picture, the best first.")] = True
-    kernel_stack: Annotated[bool, Field("Kernels", "The bank as a kernel layer, to use again.")] = (
-        True
-    )
+    mosaic: Annotated[
+        bool, Field("Mosaic", "All kernels in one picture, the best first.", group=_RESULTS)
+    ] = True
+    kernel_stack: Annotated[
+        bool, Field("Kernels", "The bank as a kernel layer, to use again.", group=_RESULTS)
+    ] = True
     table: Annotated[
-        bool, Field("Feature table", "A row of features for each image, or for each label.")
+        bool,
+        Field(
+            "Feature table", "A row of features for each image, or for each label.", group=_RESULTS
+        ),
     ] = True
     table_file: Annotated[
         str,
@@ -137,13 +157,27 @@ class ClassifyPixels(Parameters):
     """Parameters of a pixel classification; see `napari_convfact.classify_pixels`."""
 
     local: Annotated[
-        bool, Field("Local models", "An autoregressive model of each pixel's surroundings.")
+        bool,
+        Field(
+            "Local models",
+            "An autoregressive model of each pixel's surroundings.",
+            group="Features",
+        ),
     ] = True
-    gabor: Annotated[bool, Field("Gabor", "Energies of waves by scale and orientation.")] = True
+    gabor: Annotated[
+        bool, Field("Gabor", "Energies of waves by scale and orientation.", group="Features")
+    ] = True
     residual: Annotated[
-        bool, Field("Residuals", "Residual energies of a kernel bank that is learned or loaded.")
+        bool,
+        Field(
+            "Residuals",
+            "Residual energies of a kernel bank that is learned or loaded.",
+            group="Features",
+        ),
     ] = False
-    intensity: Annotated[bool, Field("Intensity", "Local mean and variance.")] = False
+    intensity: Annotated[bool, Field("Intensity", "Local mean and variance.", group="Features")] = (
+        False
+    )
     file: Annotated[
         str,
         Field(

@@ -1,0 +1,47 @@
+"""Where results go that have a grid of their own, and how they get into view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+_GAP = 0.05  # of the width of what is there
+
+
+def beside_everything(viewer: Viewer, ndim: int) -> tuple[float, ...]:
+    """Return a translation to the right of all layers, for a layer with `ndim` axes."""
+    if not viewer.layers:
+        return (0.0,) * ndim
+    low, high = viewer.layers.extent.world
+    right = high[-1] + _GAP * (high[-1] - low[-1])
+    place = np.zeros(ndim)
+    place[-len(low) :] = low[-ndim:]
+    place[-1] = right
+    return tuple(float(p) for p in place)
+
+
+def is_free(viewer: Viewer, low: np.ndarray, high: np.ndarray, *, apart_from: Layer) -> bool:
+    """Whether no visible layer reaches into a box of the last axes."""
+    for layer in viewer.layers:
+        if layer is apart_from or not layer.visible:
+            continue
+        n = min(layer.ndim, len(low))
+        begin, end = layer.extent.world[:, -n:]
+        if np.all(begin < high[-n:]) and np.all(end > low[-n:]):
+            return False
+    return True
+
+
+def bring_into_view(viewer: Viewer, layers: Sequence[Layer]) -> None:
+    """Step to the middle plane of the last layer and fit the view to all of them."""
+    low, high = layers[-1].extent.world
+    first = viewer.dims.ndim - len(low)
+    for axis in range(len(low)):
+        viewer.dims.set_point(first + axis, (low[axis] + high[axis]) / 2)
+    viewer.fit_to_view(layers=list(layers))
