@@ -23,6 +23,7 @@ class Extrapolation:
     """
 
     def __init__(self) -> None:
+        self.factor = 0.0  # of the newest prediction
         self._previous_step: Tensor | None = None
 
     def predict(self, point: Tensor, before: Tensor, after: Tensor) -> Tensor:
@@ -36,17 +37,23 @@ class Extrapolation:
             Results of the last two steps; the memory of `before` is used for the result.
         """
         step = point.sub_(after)
-        factor = 0.0 if self._previous_step is None else _correlation(step, self._previous_step)
-        self._previous_step = step
-        tiny = torch.finfo(after.dtype).tiny
-        for target, new in blocks(before, after):
-            torch.div(new, target.clamp_min_(tiny), out=target)
-            target.pow_(factor).mul_(new)
-        return before
+        previous, self._previous_step = self._previous_step, step
+        self.factor = 0.0 if previous is None else _correlation(step, previous)
+        return extrapolate(before, after, self.factor)
 
     def restart(self) -> None:
         """Forget the past, after a prediction that turned out to be bad."""
         self._previous_step = None
+        self.factor = 0.0
+
+
+def extrapolate(before: Tensor, after: Tensor, factor: float) -> Tensor:
+    """Return ``after (after / before)^factor`` in the memory of `before`."""
+    tiny = torch.finfo(after.dtype).tiny
+    for target, new in blocks(before, after):
+        torch.div(new, target.clamp_min_(tiny), out=target)
+        target.pow_(factor).mul_(new)
+    return before
 
 
 def _correlation(step: Tensor, previous: Tensor) -> float:

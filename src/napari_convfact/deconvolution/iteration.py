@@ -13,7 +13,7 @@ from napari_convfact.deconvolution.stopping import HeldOutError
 from napari_convfact.deconvolution.total_variation import total_variation_denominator
 
 # Darker than any photon; smaller numbers would slow the processor down.
-_DARK = 1e-30
+DARK = 1e-30
 
 
 class Iteration:
@@ -52,6 +52,9 @@ class Iteration:
     ----------
     B. O'Donoghue and E. Candes, "Adaptive restart for accelerated gradient schemes",
     Foundations of Computational Mathematics 15, 715-732 (2015).
+    schedule : list of tuple of float
+        For each step the exponent of its extrapolation and the factor that kept the number of
+        photons: what the step took from the image as a whole.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Iteration:
         self.scene = scene
         self.likelihood: list[float] = []
         self.held_out: list[float] = []
+        self.schedule: list[tuple[float, float]] = []
+        self._scale = 1.0
         self._data = data
         self._photons = total(data)
         self._total_variation = total_variation
@@ -88,6 +93,7 @@ class Iteration:
             self.scene = self._result = result
             self._compare()
             self._project_back()
+            self.schedule.append((0.0, 1.0))
             return
         before, self._result = self._result, result
         self.scene = self._extrapolation.predict(self.scene, before, result)
@@ -96,6 +102,7 @@ class Iteration:
         # Total variation trades likelihood for calm, so there the sign says nothing.
         if not self._total_variation and self._slope_towards_result() > 0:
             self._take_plain_step()
+        self.schedule.append((self._extrapolation.factor, self._scale))
 
     def preview(self) -> np.ndarray:
         """Return the newest estimate as a copy, also while a step is being taken."""
@@ -114,7 +121,7 @@ class Iteration:
         for factor, old in blocks(scene, self.scene):
             factor.mul_(old)
             # Round-off of the transforms may be negative.
-            torch.threshold_(factor, _DARK, 0.0)
+            torch.threshold_(factor, DARK, 0.0)
         if self._total_variation:
             scene.div_(total_variation_denominator(self.scene, self._total_variation))
         return scene
@@ -134,9 +141,9 @@ class Iteration:
 
     def _rescale(self, seen: Tensor) -> None:
         light = total(seen)
-        if light > 0:
-            self.scene.mul_(self._photons / light)
-            seen.mul_(self._photons / light)
+        self._scale = self._photons / light if light > 0 else 1.0
+        self.scene.mul_(self._scale)
+        seen.mul_(self._scale)
 
     def _project_back(self) -> None:
         """Turn the data's ratio to the model into the scene's correction."""

@@ -42,6 +42,8 @@ class ExtendedSolver:
         The operator L.
     strength : float
         Positive.
+    engine : {"auto", "fft", "fused"}
+        How `Convolution` computes.
     dtype : {"float32", "float64"}
         Working precision.
     device : str
@@ -63,18 +65,22 @@ class ExtendedSolver:
         *,
         prior: str = "gradient",
         strength: float = 1e-3,
+        engine: str = "auto",
         dtype: str = "float32",
         device: str = "cpu",
     ) -> None:
         self.prior = prior
         self.strength = strength
-        self.blur = Convolution(psf, shape, boundary="extended", dtype=dtype, device=device)
+        self.blur = Convolution(
+            psf, shape, boundary="extended", engine=engine, dtype=dtype, device=device
+        )
         self._precondition = make_preconditioner(self.blur, strength, prior)
 
     def solve(
         self,
         image: Tensor,
         *,
+        mean: float | None = None,
         tolerance: float = 1e-3,
         max_iterations: int = 50,
         show: Show | None = None,
@@ -85,6 +91,8 @@ class ExtendedSolver:
         ----------
         image : torch.Tensor
             Real, ``(..., *n)`` on the solver's device. Leading axes are solved side by side.
+        mean : float, optional
+            The m of the problem, where `image` is a part of a larger one.
         tolerance : float
             Relative error of the scene, as the preconditioned residual of the normal
             equations estimates it, at which to stop.
@@ -105,13 +113,15 @@ class ExtendedSolver:
             Its solution has the shape of the image.
         """
         spatial = tuple(range(-self.blur.ndim, 0))
-        mean = image.mean(spatial, keepdim=True)
-        preview = None if show is None else partial(self._preview, mean=mean, show=show)
+        level = image.mean(spatial, keepdim=True)
+        if mean is not None:
+            level.fill_(mean)
+        preview = None if show is None else partial(self._preview, mean=level, show=show)
         result = yield from conjugate_gradients(
             self._apply_normal,
-            self.blur.apply_adjoint(image - mean).contiguous(),
+            self.blur.apply_adjoint(image - level).contiguous(),
             self._precondition,
-            self._first_guess(image - mean),
+            self._first_guess(image - level),
             tolerance=tolerance,
             max_iterations=max_iterations,
             measure_error=True,
@@ -120,7 +130,7 @@ class ExtendedSolver:
             message="Least squares",
         )
         return KrylovResult(
-            self._in_window(result.solution, mean),
+            self._in_window(result.solution, level),
             result.iterations,
             result.converged,
             result.history,

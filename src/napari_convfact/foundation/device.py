@@ -56,10 +56,13 @@ def choose_device(requested: str = "auto", *, dtype: str = "float32") -> Device:
 
 
 def cpu_count() -> int:
-    """Return the number of processors this process may use."""
+    """Return the number of processors this process may use; ``OMP_NUM_THREADS`` limits it."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    else:
+        count = os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(count, int(limit)) if limit.isdecimal() and int(limit) else count
 
 
 def _automatic_device() -> Device:

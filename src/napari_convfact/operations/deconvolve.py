@@ -37,13 +37,13 @@ _VOLUMES = {
 def job(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[list[Result]]:
     """Deconvolve ``inputs["image"]`` with ``inputs["psf"]``."""
     image, psf = inputs["image"], inputs["psf"]
-    _check(image, psf)
+    check_inputs(image, psf)
     yield Step(0, 0, "Preparing the PSF")
     from napari_convfact.deconvolution.deconvolve import deconvolve_job
 
-    kernel, report = _prepare(image, psf, parameters)
+    kernel, report = prepare_psf(image, psf, parameters)
     data = colours_first(image, kernel.ndim)
-    found = yield from deconvolve_job(data, kernel, **_options(parameters))
+    found = yield from deconvolve_job(data, kernel, **solver_options(parameters))
     estimate, notes = colours_last(found.estimate, image, kernel.ndim)
     summary = _summary(found, report, notes)
     results = [Result(estimate, f"{image.name} deconvolved", rgb=image.rgb, summary=summary)]
@@ -56,14 +56,15 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[list[
     return results
 
 
-def _options(parameters: Deconvolve) -> dict[str, Any]:
+def solver_options(parameters: Deconvolve) -> dict[str, Any]:
     """Return the parameters that `deconvolve` takes by the same name."""
     return {
         name: value for name, value in parameters.to_dict().items() if name not in _OF_THE_FACES
     }
 
 
-def _check(image: SpatialImage, psf: SpatialImage) -> None:
+def check_inputs(image: SpatialImage, psf: SpatialImage) -> None:
+    """Raise a ValueError if the PSF does not fit the image."""
     if psf.rgb:
         raise ValueError(f"The PSF {psf.name} is a colour image: choose a single-channel layer.")
     ndim = len(_kernel_shape(psf))
@@ -82,7 +83,7 @@ def _kernel_shape(psf: SpatialImage) -> tuple[int, ...]:
     return shape
 
 
-def _prepare(
+def prepare_psf(
     image: SpatialImage, psf: SpatialImage, parameters: Deconvolve
 ) -> tuple[np.ndarray, list[str]]:
     """Centre, clean and resample the PSF; say in words what was done."""
@@ -185,7 +186,7 @@ def _spectra(
 def plan(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Plan:
     """Say what a run will do; raise ValueError if it cannot."""
     image, psf = inputs["image"], inputs["psf"]
-    _check(image, psf)
+    check_inputs(image, psf)
     kernel = _kernel_shape(psf)
     ndim = len(kernel)
     shape = tuple(image.data.shape[: image.ndim])
