@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from napari_convfact.convolution.boundary import crop, pad
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.texture.correlation import correlate
 from napari_convfact.texture.statistics import short_lags
 
 _HIDDEN = 64
@@ -56,10 +57,9 @@ class ResidualNetwork(nn.Module):
 
     def statistics(self, x: Tensor) -> Tensor:
         """Return the features ``(batch, features)``."""
-        convolve = (torch.conv1d, torch.conv2d, torch.conv3d)[self.ndim - 1]
         mask: Tensor = self.get_buffer("mask")
         padded = pad(x, self.reach, self.reach, "reflect")
-        e = x - convolve(padded, self.kernels * mask)
+        e = x - correlate(padded, self.kernels * mask)
         axes = tuple(range(2, e.ndim))
         energy = e.square().mean(dim=axes) + _TINY
         features = [energy.log(), e.abs().mean(dim=axes) / energy.sqrt()]

@@ -11,6 +11,7 @@ from torch import Tensor
 from napari_convfact.convolution.boundary import pad
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.passes import FusedPass
+from napari_convfact.texture.correlation import correlate
 
 # The window ends at this many standard deviations.
 _EXTENT = 4.0
@@ -52,17 +53,16 @@ class GaussianPool:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the local means of ``(..., *n)``."""
-        if x.device.type == "cpu":
-            return self._fused(x, "reflect")
-        ndim = len(self.taps)
-        shape = x.shape
+        return self._fused(x, "reflect") if x.device.type == "cpu" else self._correlate(x)
+
+    def _correlate(self, x: Tensor) -> Tensor:
+        ndim, shape = len(self.taps), x.shape
         x = x.reshape(-1, 1, *shape[-ndim:])
-        convolve = (torch.conv1d, torch.conv2d, torch.conv3d)[ndim - 1]
         for axis, taps in enumerate(self.taps):
             reach = [len(taps) // 2 if axis == i else 0 for i in range(ndim)]
             line = [-1 if axis == i else 1 for i in range(ndim)]
             weight = torch.as_tensor(taps, dtype=x.dtype, device=x.device).reshape(1, 1, *line)
-            x = convolve(pad(x, reach, reach, "reflect"), weight)
+            x = correlate(pad(x, reach, reach, "reflect"), weight)
         return x.reshape(shape)
 
 

@@ -14,6 +14,7 @@ from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.passes import FusedPass
 from napari_convfact.foundation.validate import CheckedImage, check_image
 from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.texture.correlation import correlate
 
 
 class Residuals:
@@ -68,9 +69,7 @@ class Residuals:
         # torch correlates.
         weight = torch.as_tensor(self._kernels[index], dtype=x.dtype, device=x.device)
         weight = weight.flip(*range(self.ndim))[None, None]
-        convolve = (torch.conv1d, torch.conv2d, torch.conv3d)[self.ndim - 1]
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return convolve(images, weight).reshape(x.shape)
+        return correlate(images, weight).reshape(x.shape)
 
 
 def centred_image(
