@@ -286,8 +286,8 @@ def test_the_curve_shows_the_choice():
     image = np.cumsum(RNG.standard_normal((2, 40, 40)), 1)
     curve = strength_curve(image, 3 * PSF)
     best = curve.strength[np.argmin(curve.cross_validation)]
-    # Five points per decade, and as many as there are between the ends.
-    assert abs(np.log10(best / deconvolve(image, PSF).strength)) <= 0.1 + 1e-9
+    # Ten points per decade.
+    assert abs(np.log10(best / deconvolve(image, PSF).strength)) <= 0.05 + 1e-9
     assert strength_curve(image, PSF, prior="identity", strengths=[0.1, 1]).strength.size == 2
     with pytest.raises(ValueError, match="positive"):
         strength_curve(image, PSF, strengths=[0.0, 1.0])

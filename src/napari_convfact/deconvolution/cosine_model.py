@@ -4,7 +4,9 @@ There the solution of strength s leaves the share ``s / (ratio + s)`` of each co
 residual, with ``ratio = |H|^2 / |L|^2``. Only how the image's energy is distributed over that
 ratio matters, so it is kept as a histogram and every question about a strength is cheap.
 
-The image is tapered first, so that its boundary, where no model is right, has no say.
+An image is a window of a larger scene, and no model of its boundary is right. Where it is large
+compared with the PSF it is tapered, so that its boundary has no say, and in every case the gains
+are smoothed over frequency as the window smooths the image's spectrum.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ _LOWEST, _HIGHEST, _BINS = -16.0, 16.0, 2**14
 
 # Elements that are worked on at a time.
 _SLAB = 2**20
+
+# An axis is tapered if it is so many times as long as the PSF; a shorter one would lose too much.
+_LONG_AXIS = 8
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,9 @@ class CosineModel:
         return left
 
 
-def cosine_model(images: Iterable[np.ndarray], psf: np.ndarray, prior: str) -> CosineModel:
+def cosine_model(
+    images: Iterable[np.ndarray], psf: np.ndarray, prior: str, *, windowed: bool = True
+) -> CosineModel:
     """Pool the statistics that the rules need.
 
     Parameters
@@ -109,19 +116,30 @@ def cosine_model(images: Iterable[np.ndarray], psf: np.ndarray, prior: str) -> C
         Real, of sum 1.
     prior : {"identity", "gradient"}
         The prior that the strength is for.
+    windowed : bool
+        Whether the images are windows of a larger scene, or go on by reflection for sure.
 
     Returns
     -------
     CosineModel
+
+    References
+    ----------
+    .. [1] R. B. Blackman, J. W. Tukey, "The measurement of power spectra" (1958), for the
+       relation of windows and smoothed spectra.
     """
     bins: np.ndarray | None = None
     count = np.zeros(_BINS)
     energy = np.zeros(_BINS)
     variances = []
     for image in images:
-        bins = _bins(psf, image.shape, prior) if bins is None else bins
+        windows = [
+            taper_window(n, k) if windowed else np.ones(n)
+            for n, k in zip(image.shape, psf.shape, strict=True)
+        ]
+        bins = _bins(psf, windows, prior, smooth=windowed) if bins is None else bins
         coefficients = scipy.fft.dctn(
-            taper(image), norm="ortho", workers=cpu_count(), overwrite_x=True
+            taper(image, windows), norm="ortho", workers=cpu_count(), overwrite_x=True
         )
         for slab in _slabs(image.shape):
             index = bins[slab].ravel()
@@ -134,15 +152,22 @@ def cosine_model(images: Iterable[np.ndarray], psf: np.ndarray, prior: str) -> C
     return CosineModel(ratio, count, energy, math.sqrt(np.mean(variances)))
 
 
-def taper(image: np.ndarray) -> np.ndarray:
-    """Return the image less its mean, faded out towards its edges.
+def taper_window(n: int, k: int) -> np.ndarray:
+    """Return the window of an axis of n samples under a PSF of k.
 
-    The window is Hann's, scaled to keep the energy of white noise.
+    Hann's if the axis is long, else flat; scaled to keep the energy of white noise.
     """
+    if n < _LONG_AXIS * k:
+        return np.ones(n)
+    window = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
+    scaled: np.ndarray = window / np.sqrt(np.mean(window**2))
+    return scaled
+
+
+def taper(image: np.ndarray, windows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the image less its mean, times the windows of its axes."""
     faded: np.ndarray = image - image.mean(dtype=np.float64).astype(image.dtype)
-    for axis, n in enumerate(image.shape):
-        window = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
-        window /= np.sqrt(np.mean(window**2))
+    for axis, window in enumerate(windows):
         faded *= window.astype(image.dtype).reshape([-1] + [1] * (image.ndim - 1 - axis))
     return faded
 
@@ -188,9 +213,15 @@ def _score(residual: float, kept: float, size: float, weight: float) -> float:
     return residual * size / left**2 if left > 0 else math.inf
 
 
-def _bins(psf: np.ndarray, shape: Sequence[int], prior: str) -> np.ndarray:
+def _bins(
+    psf: np.ndarray, windows: Sequence[np.ndarray], prior: str, *, smooth: bool
+) -> np.ndarray:
     """Return the histogram bin of every cosine, of the image's shape."""
+    shape = [len(window) for window in windows]
     lags = _folded_autocorrelation(psf)
+    if smooth:
+        for axis, (window, k) in enumerate(zip(windows, psf.shape, strict=True)):
+            lags *= _lag_window(window, k).reshape([-1] + [1] * (psf.ndim - 1 - axis))
     frequencies = [np.pi * np.arange(n) / n for n in shape]
     cosines = [
         np.cos(np.outer(w, np.arange(k))) for w, k in zip(frequencies, psf.shape, strict=True)
@@ -205,6 +236,18 @@ def _bins(psf: np.ndarray, shape: Sequence[int], prior: str) -> np.ndarray:
         position = (np.log10(ratio) - _LOWEST) * (_BINS / (_HIGHEST - _LOWEST))
         bins[slab] = position.clip(0, _BINS - 1)
     return bins
+
+
+def _lag_window(window: np.ndarray, k: int) -> np.ndarray:
+    """Return the window's autocorrelation at lags 0 to k - 1.
+
+    The spectrum that is expected behind a window is the transform of the autocorrelation
+    times this.
+    """
+    n = len(window)
+    overlap = np.zeros(max(n, k))
+    overlap[:n] = scipy.signal.correlate(window, window)[n - 1 :] / n
+    return overlap[:k]
 
 
 def _folded_autocorrelation(psf: np.ndarray) -> np.ndarray:

@@ -32,14 +32,14 @@ def strength_curve(
     prior : {"gradient", "identity"}
         ``"identity"`` is that of Wiener's method.
     strengths : sequence of float, optional
-        Where to evaluate; by default five per decade over all that the rules choose from.
+        Where to evaluate; by default ten per decade over all that the rules choose from.
     missing : {"error", "fill"}
         As of `deconvolve`.
 
     Returns
     -------
     LCurve
-        Of the image in the cosine model, tapered towards its edges.
+        Of the image in the cosine model.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from napari_convfact.deconvolution.result import Deconvolution
 from napari_convfact.deconvolution.settings import Settings
 from napari_convfact.deconvolution.stack import within_stack
 from napari_convfact.deconvolution.strength import (
-    minimize_cross_validation,
+    choose_automatically,
     minimize_threshold_cross_validation,
     satisfy_discrepancy,
 )
@@ -89,7 +89,7 @@ def choose_strength(items: np.ndarray, psf: np.ndarray, settings: Settings) -> t
     strength = satisfy_discrepancy(model) if given == "discrepancy" else None
     if strength is not None:
         return strength, "discrepancy"
-    return minimize_cross_validation(model), "generalized cross-validation"
+    return choose_automatically(model)
 
 
 def image_model(items: np.ndarray, psf: np.ndarray, prior: str) -> CosineModel:

@@ -19,8 +19,9 @@ class Deconvolution:
         The regularization that was applied: of the prior; the threshold `rcond` of the
         pseudo-inverse; None where there is none.
     rule : str
-        How it was chosen: ``"given"``, ``"generalized cross-validation"`` or
-        ``"discrepancy"``; for Richardson-Lucy, how the iteration was stopped.
+        How it was chosen: ``"given"``, ``"generalized cross-validation"``, ``"L-curve"``
+        (where the noise is correlated) or ``"discrepancy"``; for Richardson-Lucy, how the
+        iteration was stopped.
     iterations : int
         Iterations of the leading item that took most; 0 for a direct method.
     converged : bool

@@ -17,6 +17,10 @@ _WEAKEST, _STRONGEST = -6.0, 4.0
 # Thresholds that the rules may choose: no gain of the pseudo-inverse exceeds 100.
 _LEAST_RCOND = 1e-2
 
+# An L-curve bends where its curvature exceeds this. Cross-validation takes correlated noise, as
+# resampling and JPEG leave it, for signal, and is not followed below this part of the corner.
+_CORNER_CURVATURE, _CORNER_PART = 0.3, 0.1
+
 # Plain cross-validation (1.0) now and then chooses far too little where the noise is low.
 _WEIGHT = 1.2
 
@@ -41,6 +45,14 @@ class LCurve:
     residual_norm: np.ndarray
     prior_norm: np.ndarray
     cross_validation: np.ndarray
+
+
+def choose_automatically(model: CosineModel) -> tuple[float, str]:
+    """Return the strength by cross-validation, held up by the L-curve, and the rule's name."""
+    strength, corner = minimize_cross_validation(model), l_curve_corner(model)
+    if corner is not None and strength < _CORNER_PART * corner:
+        return _CORNER_PART * corner, "L-curve"
+    return strength, "generalized cross-validation"
 
 
 def minimize_cross_validation(model: CosineModel) -> float:
@@ -91,7 +103,7 @@ def satisfy_discrepancy(model: CosineModel) -> float | None:
 
 
 def l_curve(model: CosineModel, strengths: Sequence[float] | None = None) -> LCurve:
-    """Return the L-curve at some strengths, by default five per decade of all there are.
+    """Return the L-curve at some strengths, by default ten per decade of all there are.
 
     References
     ----------
@@ -99,10 +111,26 @@ def l_curve(model: CosineModel, strengths: Sequence[float] | None = None) -> LCu
        SIAM Review 34 (1992).
     """
     if strengths is None:
-        strengths = np.logspace(_WEAKEST, _STRONGEST, 51).tolist()
+        strengths = np.logspace(_WEAKEST, _STRONGEST, 101).tolist()
     return LCurve(
         np.array(strengths, dtype=float),
         np.sqrt([model.residual(strength) for strength in strengths]),
         np.sqrt([model.prior_norm(strength) for strength in strengths]),
         np.array([model.cross_validation(strength, weight=_WEIGHT) for strength in strengths]),
     )
+
+
+def l_curve_corner(model: CosineModel) -> float | None:
+    """Return the strength at the sharpest bend of the L-curve, or None if it has none."""
+    curve = l_curve(model)
+    if not (curve.residual_norm[0] > 0 and curve.prior_norm[-1] > 0):
+        return None
+    fit, norm = np.log(curve.residual_norm), np.log(curve.prior_norm)
+    fit1, norm1 = np.gradient(fit), np.gradient(norm)
+    bend = fit1 * np.gradient(norm1) - np.gradient(fit1) * norm1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        curvature = np.nan_to_num(bend / np.hypot(fit1, norm1) ** 3)
+    # One-sided differences at the ends are no measure of curvature.
+    inside = slice(3, -3)
+    best = int(np.argmax(curvature[inside])) + 3
+    return float(curve.strength[best]) if curvature[best] > _CORNER_CURVATURE else None
