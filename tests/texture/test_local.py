@@ -3,6 +3,7 @@ import pytest
 import scipy.ndimage
 from texture_targets import SYMMETRIC, half_plane_kernel
 
+from napari_convfact.texture import local
 from napari_convfact.texture.autoregression import fit_autoregression
 from napari_convfact.texture.local import (
     local_autoregression,
@@ -89,6 +90,14 @@ def test_tiles_with_their_halo_have_the_same_models_as_the_whole():
         inner = getattr(part, name)[..., 20:50, 20:65]
         expected = getattr(whole, name)[..., 30:60, 25:70]
         np.testing.assert_allclose(inner, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_pixels_are_solved_in_parts(monkeypatch):
+    image = field(SYMMETRIC, (40, 30))
+    whole = local_autoregression(image, sigma=2)
+    monkeypatch.setattr(local, "_BLOCK", 256)
+    parts = local_autoregression(image, sigma=2)
+    np.testing.assert_allclose(parts.weights, whole.weights, atol=1e-6)
 
 
 def test_features_are_named_one_by_one():

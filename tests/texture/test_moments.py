@@ -3,6 +3,7 @@ import pytest
 import scipy.ndimage
 
 from napari_convfact.foundation.job import run
+from napari_convfact.texture import windows
 from napari_convfact.texture.images import TextureImage, texture_images
 from napari_convfact.texture.measure import image_moments, moments_job
 from napari_convfact.texture.support import make_support
@@ -93,6 +94,14 @@ def test_tiles_with_a_halo_add_up_to_the_whole(rng, radius):
     np.testing.assert_allclose(total.weight, whole.weight)
     np.testing.assert_allclose(total.mean, whole.mean, atol=1e-12)
     np.testing.assert_allclose(total.scatter, whole.scatter, atol=1e-10 * whole.scatter.max())
+
+
+def test_windows_are_gathered_in_parts(rng, monkeypatch):
+    image, support = [TextureImage(rng.normal(size=(1, 20, 30)))], make_support(1, 1, 2)
+    whole = image_moments(image, support, boundary="valid")
+    monkeypatch.setattr(windows, "_BLOCK", 500)
+    parts = image_moments(image, support, boundary="valid")
+    np.testing.assert_allclose(parts.scatter, whole.scatter, atol=1e-10)
 
 
 @pytest.mark.parametrize("boundary", ["periodic", "valid", "zero", "reflect"])

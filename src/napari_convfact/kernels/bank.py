@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from napari_convfact.foundation.archive import read_archive, write_archive
 from napari_convfact.foundation.validate import check_kernel
 
-FORMAT = "napari-convfact kernel bank"
-FORMAT_VERSION = 1
+_KIND = "kernel bank"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,24 +150,17 @@ class KernelBank:
         Path
             The file that was written.
         """
-        path = _archive_path(path)
         header = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
             "names": self.names,
             "ndim": self.ndim,
             "dilations": self.dilations,
             "metadata": dict(self.metadata),
         }
-        none = np.empty(0, dtype=np.float32)
-        np.savez_compressed(
-            path,
-            kernels=self.kernels,
-            header=np.array(json.dumps(header)),
-            usage=none if self.usage is None else self.usage,
-            explained=none if self.explained is None else self.explained,
-        )
-        return path
+        arrays = {"kernels": self.kernels}
+        for name in ("usage", "explained"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        return write_archive(path, _KIND, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -181,26 +173,14 @@ class KernelBank:
         FileNotFoundError
             If there is no such file.
         """
-        path = _archive_path(path)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            header = json.loads(str(arrays.pop("header")))
-            if header["format"] != FORMAT:
-                raise KeyError(header["format"])
-        except (OSError, ValueError, KeyError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(
-                f"{path.name} is not a kernel bank: choose a file that KernelBank.save wrote."
-            ) from None
+        header, arrays = read_archive(path, _KIND)
         return cls(
             arrays["kernels"],
             tuple(header["names"]),
             header["ndim"],
             tuple(header["dilations"]),
-            arrays["usage"] if arrays["usage"].size else None,
-            arrays["explained"] if arrays["explained"].size else None,
+            arrays.get("usage"),
+            arrays.get("explained"),
             header["metadata"],
         )
 
@@ -217,8 +197,3 @@ class KernelBank:
         from napari_convfact.kernels.checkpoints import bank_from_checkpoint
 
         return bank_from_checkpoint(path, layer, channels=channels)
-
-
-def _archive_path(path: str | Path) -> Path:
-    path = Path(path)
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
+from napari_convfact.foundation.archive import read_archive, write_archive
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import check_image
@@ -26,7 +26,7 @@ from napari_convfact.texture.end_to_end import ResidualNetwork, train_job
 from napari_convfact.texture.features import residual_features_job
 from napari_convfact.texture.images import split_stack
 
-FORMAT = "napari-convfact texture classifier"
+_KIND = "texture classifier"
 # Everything but what follows the contrast of an image.
 _GROUPS = ("energy", "shape", "whiteness", "blocks", "model", "anisotropy")
 _ABSOLUTE = (" mae", " mse", " var")
@@ -196,10 +196,7 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             The file; ``.npz`` is added where it is missing.
         """
         check_is_fitted(self, "classes_")
-        path = _archive_path(path)
         header = {
-            "format": FORMAT,
-            "version": 1,
             "parameters": {**self.get_params(), "dilations": list(self.dilations)},
             "bank": {
                 "names": self.bank_.names,
@@ -215,9 +212,7 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             arrays["loss"] = np.array(self.loss_)
         else:
             arrays["table"], arrays["codes"] = self._training
-        with path.open("wb") as file:
-            np.savez_compressed(file, **{"header": np.array(json.dumps(header)), **arrays})  # type: ignore[arg-type]
-        return path
+        return write_archive(path, _KIND, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -230,8 +225,7 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         FileNotFoundError
             If there is no such file.
         """
-        path = _archive_path(path)
-        header, arrays = _read(path)
+        header, arrays = read_archive(path, _KIND)
         parameters = header["parameters"]
         model = cls(**{**parameters, "dilations": tuple(parameters["dilations"])})
         bank = header["bank"]
@@ -321,24 +315,3 @@ def _classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     if len(classes) < 2:
         raise ValueError("There is only one class: give images of at least two.")
     return classes, codes
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(str(arrays.pop("header")))
-        if header["format"] != FORMAT:
-            raise KeyError(header["format"])
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError):
-        raise ValueError(
-            f"{path.name} is not a texture classifier: choose a file that save wrote."
-        ) from None
-    return header, arrays
-
-
-def _archive_path(path: str | Path) -> Path:
-    path = Path(path)
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 GROUPS = ("energy", "shape", "whiteness", "blocks", "usage", "model", "anisotropy")
 _PER_KERNEL = ("energy", "shape", "whiteness", "blocks")
+# Residuals are kept in blocks of about this many values, and so many regions make a step.
+_BLOCK = 2**24
+_REGIONS = 64
 
 
 def residual_features(
@@ -176,44 +179,57 @@ class _Recipe:
         if not self.groups:
             return np.empty((len(regions), 0))
         x = self._centred(image, regions)
-        stack = x.new_empty((len(self.bank), *x.shape))
-        for index in range(len(self.bank)):
-            stack[index] = self._residuals.of(x, index)
-        rows = []
-        for number, region in enumerate(regions):
-            if number:
-                yield Step(number, len(regions), "Features of labels")
-            rows.append(self._row(x, stack, region))
-        return np.stack(rows)
+        columns: list[dict[str, list[Tensor]]] = [{} for _ in regions]
+        least, winner = torch.full_like(x, torch.inf), torch.zeros_like(x, dtype=torch.int64)
+        length = max(1, _BLOCK // x.numel())
+        for first in range(0, len(self.bank), length):
+            chosen = range(first, min(first + length, len(self.bank)))
+            stack = torch.stack([self._residuals.of(x, index) for index in chosen])
+            for number, region in enumerate(regions):
+                if number % _REGIONS == 0:
+                    yield Step(first, len(self.bank), "Residuals of the bank")
+                for name, values in self._statistics(x, stack, region).items():
+                    columns[number].setdefault(name, []).append(values.cpu())
+            if "usage" in self.groups:
+                values, index = stack.abs().min(dim=0)
+                winner = torch.where(values < least, first + index, winner)
+                least = torch.minimum(least, values)
+        joined = [{name: torch.cat(parts) for name, parts in row.items()} for row in columns]
+        for row, region in zip(joined, regions, strict=True):
+            self._compare(row, winner, region)
+        self.names = [f"{kernel} {name}" for name in joined[0] for kernel in self.bank.names]
+        return np.stack([torch.cat(list(row.values())).numpy() for row in joined])
 
     def _centred(self, image: TextureImage, regions: list[_Region]) -> Tensor:
         data = image.data[0].astype(np.float32)
         shares = [(region.weight * data[region.window]).sum() for region in regions]
         return torch.as_tensor(data - np.float32(np.mean(shares)), device=self.device)
 
-    def _row(self, x: Tensor, stack: Tensor, region: _Region) -> np.ndarray:
+    def _statistics(self, x: Tensor, stack: Tensor, region: _Region) -> dict[str, Tensor]:
+        """Return what is known of each residual for itself."""
         weight = torch.as_tensor(region.weight, dtype=x.dtype, device=x.device)
         e = stack[(slice(None), *region.window)]
-        inside = x[region.window]
-        mean = (inside * weight).sum()
-        variance = ((inside - mean).square() * weight).sum()
         values: dict[str, Tensor] = {}
         if "energy" in self.groups:
-            values |= statistics.energies(e, weight, variance)
-            values["log_excess"] = values["log_mse"] - values["log_mse"].min()
+            inside = x[region.window]
+            mean = (inside * weight).sum()
+            values |= statistics.energies(e, weight, ((inside - mean).square() * weight).sum())
         if "shape" in self.groups:
             values |= statistics.shape(e, weight)
         if "whiteness" in self.groups:
             values |= statistics.whiteness(e, weight)
         if "blocks" in self.groups:
             values |= statistics.heterogeneity(e, weight, self.blocks)
+        return values
+
+    def _compare(self, row: dict[str, Tensor], winner: Tensor, region: _Region) -> None:
+        """Add what is known of the kernels beside each other."""
+        if "energy" in self.groups:
+            row["log_excess"] = row["log_mse"] - row["log_mse"].min()
         if "usage" in self.groups:
-            winner = e.abs().argmin(dim=0).flatten()
-            wins = weight.new_zeros(len(self.bank)).index_add_(0, winner, weight.flatten())
-            values["wins"] = wins
-        if not self.names:
-            self.names = [f"{kernel} {name}" for name in values for kernel in self.bank.names]
-        return torch.cat([column.cpu() for column in values.values()]).numpy()
+            weight = torch.as_tensor(region.weight, dtype=torch.float32).flatten()
+            wins = torch.zeros(len(self.bank))
+            row["wins"] = wins.index_add_(0, winner[region.window].cpu().flatten(), weight)
 
 
 def _whole(image: TextureImage) -> _Region:

@@ -18,6 +18,8 @@ from napari_convfact.texture.pooling import GaussianPool
 from napari_convfact.texture.support import Support, make_support
 
 _TINY = float(np.finfo(np.float32).tiny)
+# So many pixels are solved together: their maps fit into the cache.
+_BLOCK = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,15 +214,31 @@ def _solve_everywhere(
         done += 1
     yield Step(done, products, message)
     c = pool(x.square())
-    trace = torch.stack([A[i, i] for i in range(free)]).mean(dim=0)
+    weights = x.new_empty((free, x.numel()))
+    variance, share = x.new_empty(x.numel()), x.new_empty(x.numel())
+    c = c.flatten()
+    flat_A, flat_b = {key: values.flatten() for key, values in A.items()}, [v.flatten() for v in b]
+    for start in range(0, x.numel(), _BLOCK):
+        yield Step(start, x.numel(), message)
+        part = slice(start, start + _BLOCK)
+        block_A = {key: values[part] for key, values in flat_A.items()}
+        solved = _solve_block(block_A, [values[part] for values in flat_b], c[part], ridge)
+        weights[:, part], variance[part], share[part] = solved
+    return weights.reshape(free, *x.shape), variance.reshape(x.shape), share.reshape(x.shape)
+
+
+def _solve_block(
+    A: dict[tuple[int, int], Tensor], b: Sequence[Tensor], c: Tensor, ridge: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return weights, variance and predictability of some pixels."""
+    trace = torch.stack([A[i, i] for i in range(len(b))]).mean(dim=0)
     load = (ridge * trace).clamp(min=_TINY)
-    w = _solve_maps(A, b, load)
-    explained = sum((wi * bi for wi, bi in zip(w, b, strict=True)), torch.zeros_like(c))
-    length = sum((wi.square() for wi in w), torch.zeros_like(c))
+    w = torch.stack(_solve_maps(A, b, load))
+    explained = (w * torch.stack(list(b))).sum(dim=0)
     # w'A w = w'b - load w'w, because of the load on the diagonal.
-    variance = (c - explained - load * length).clamp(min=0)
+    variance = (c - explained - load * w.square().sum(dim=0)).clamp(min=0)
     share = torch.where(c > _TINY, 1 - variance / c.clamp(min=_TINY), 0).clamp(0, 1)
-    return torch.stack(w), variance, share
+    return w, variance, share
 
 
 def _predictors(x: Tensor, support: Support, tie: str) -> list[Tensor]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.texture.autocorrelation import autocorrelation_moments
 from napari_convfact.texture.images import TextureImage
 from napari_convfact.texture.moments import Moments, concatenate
 from napari_convfact.texture.support import Support
-from napari_convfact.texture.windows import masked_moments
+from napari_convfact.texture.windows import masked_moments_job
 
 BOUNDARIES = ("periodic", "valid", "zero", "reflect")
 # Images are transformed in blocks of about this many values.
@@ -30,7 +30,8 @@ def moments_job(
     done = 0
     for block in blocks:
         yield Step(done, len(images), f"Neighbours {support.dilation} apart")
-        parts.append(image_moments(block, support, boundary=boundary, device=device))
+        part = yield from _block_job(block, support, boundary, device)
+        parts.append(part)
         done += len(block)
     return concatenate(parts)
 
@@ -66,13 +67,23 @@ def image_moments(
     ValueError
         If the boundary is unknown or the images are smaller than the neighbourhood.
     """
+    return run(_block_job(images, support, boundary, device))
+
+
+def _block_job(
+    images: Sequence[TextureImage], support: Support, boundary: str, device: str
+) -> Job[Moments]:
     if boundary not in BOUNDARIES:
         raise ValueError(f"boundary must be one of {', '.join(BOUNDARIES)}, not {boundary!r}.")
     support.check_fits(images[0].shape)
     if boundary == "periodic" and all(image.weight is None for image in images):
         data = np.stack([image.data for image in images])
         return autocorrelation_moments(torch.as_tensor(data, device=device), support)
-    return concatenate([masked_moments(image, support, boundary, device) for image in images])
+    parts: list[Moments] = []
+    for image in images:
+        part = yield from masked_moments_job(image, support, boundary, device)
+        parts.append(part)
+    return concatenate(parts)
 
 
 def _blocks(images: Sequence[TextureImage]) -> list[list[TextureImage]]:

@@ -13,8 +13,9 @@ from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.pixel_features import Feature, PixelFeatures, pixel_features_job
 
-# So many pixels are predicted between two steps.
+# So many pixels are predicted, and so many trees grown, between two steps.
 _BLOCK = 2**16
+_TREES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +173,11 @@ def _forest(
     from sklearn.ensemble import RandomForestClassifier
 
     painted = paint != 0 if computed.missing is None else (paint != 0) & ~computed.missing
-    yield Step(0, 0, f"Growing {n_trees} trees")
-    forest = RandomForestClassifier(n_trees, random_state=seed, n_jobs=cpu_count())
-    forest.fit(computed.maps[:, painted].T, paint[painted])
+    forest = RandomForestClassifier(warm_start=True, random_state=seed, n_jobs=cpu_count())
+    examples, names = computed.maps[:, painted].T, paint[painted]
+    for grown in range(0, n_trees, _TREES):
+        yield Step(grown, n_trees, "Growing trees")
+        forest.set_params(n_estimators=min(grown + _TREES, n_trees)).fit(examples, names)
     flat = computed.maps.reshape(len(computed.maps), -1)
     labels = np.empty(flat.shape[1], dtype=np.int32)
     shares = np.empty((len(forest.classes_), len(labels)), dtype=np.float32)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from napari_convfact.convolution.boundary import pad
+from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.texture.images import TextureImage
 from napari_convfact.texture.moments import Moments, concatenate, without_rounding
 from napari_convfact.texture.support import Support
@@ -17,11 +18,13 @@ from napari_convfact.texture.support import Support
 _BLOCK = 2**22
 
 
-def masked_moments(image: TextureImage, support: Support, boundary: str, device: str) -> Moments:
-    """Return the moments of one image over the windows that touch no pixel of weight zero."""
+def masked_moments_job(
+    image: TextureImage, support: Support, boundary: str, device: str
+) -> Job[Moments]:
+    """Generate the moments of one image over the windows that touch no pixel of weight zero."""
     windows = Windows(image, support, boundary, device)
     if image.weight is None:
-        return windows.moments(np.arange(windows.count), None)
+        return (yield from windows.moments_job(np.arange(windows.count), None))
     outside = "zero" if boundary in ("valid", "zero") else boundary
     padded = pad(torch.as_tensor(image.weight), support.reach, support.reach, outside).numpy()
     weight = _interior(padded, np.zeros(support.ndim, int), support.reach).copy()
@@ -33,7 +36,7 @@ def masked_moments(image: TextureImage, support: Support, boundary: str, device:
     if boundary == "valid":
         weight = _interior(weight, np.zeros(support.ndim, int), support.reach)
     targets = np.flatnonzero(weight)
-    return windows.moments(targets, weight.ravel()[targets])
+    return (yield from windows.moments_job(targets, weight.ravel()[targets]))
 
 
 def _outside(shape: Sequence[int], offset: np.ndarray) -> np.ndarray:
@@ -78,7 +81,8 @@ def label_moments(
     parts = []
     for low, high in zip(first, last, strict=True):
         targets = order[low:high]
-        parts.append(windows.moments(targets, None if weight is None else weight[targets]))
+        own = None if weight is None else weight[targets]
+        parts.append(run(windows.moments_job(targets, own)))
     return concatenate(parts)
 
 
@@ -121,13 +125,16 @@ class Windows:
         steps = np.concatenate([np.zeros((1, support.ndim), int), support.offsets])
         self._jumps = torch.as_tensor(steps @ self._strides, device=device)
 
-    def moments(self, targets: np.ndarray, weight: np.ndarray | None) -> Moments:
-        """Return the moments of the windows around some interior pixels."""
+    def moments_job(self, targets: np.ndarray, weight: np.ndarray | None) -> Job[Moments]:
+        """Generate the moments of the windows around some interior pixels."""
         total = len(targets) if weight is None else float(weight.sum())
         size = len(self._jumps) * self.support.channels
         first = self._values.new_zeros(size)
         second = self._values.new_zeros(size, size)
-        for block in self._blocks(len(targets), size):
+        length = max(1, _BLOCK // size)
+        for start in range(0, len(targets), length):
+            yield Step(start, len(targets), "Neighbours")
+            block = slice(start, start + length)
             rows = self._rows(targets[block])
             weighted = rows
             if weight is not None:
@@ -144,11 +151,6 @@ class Windows:
             scatter[None].cpu().numpy(),
         )
         return without_rounding(moments)
-
-    def _blocks(self, count: int, size: int) -> Iterator[slice]:
-        length = max(1, _BLOCK // size)
-        for start in range(0, count, length):
-            yield slice(start, start + length)
 
     def _rows(self, targets: np.ndarray) -> Tensor:
         place = np.stack(np.unravel_index(targets, self._inner), axis=-1)
