@@ -100,6 +100,15 @@ def test_pixels_are_solved_in_parts(monkeypatch):
     np.testing.assert_allclose(parts.weights, whole.weights, atol=1e-6)
 
 
+def test_the_kernels_of_all_pixels_are_those_of_each():
+    image = field(SYMMETRIC, (40, 36)).astype(np.float64)
+    models = local_autoregression(image, dilations=(1, 2), sigma=3)
+    kernels = models.kernels
+    assert kernels.shape == (2, 5, 5, 40, 36)
+    np.testing.assert_array_equal(kernels[..., 20, 11], models.kernel_at((20, 11)))
+    assert not kernels[:, 2, 2].any()
+
+
 def test_features_are_named_one_by_one():
     models = local_autoregression(field(SYMMETRIC, (40, 40)), dilations=(1, 2), sigma=2)
     features, names = models.features(), models.feature_names()

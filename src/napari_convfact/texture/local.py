@@ -46,16 +46,26 @@ class LocalAutoregression:
     supports: tuple[Support, ...]
     tie: str
 
+    @property
+    def kernels(self) -> np.ndarray:
+        """Convolution kernels of all pixels, float32 ``(n_dilations, *k, *n)``."""
+        weights = np.moveaxis(self.weights, (0, 1), (-2, -1))
+        ndim = weights.ndim - 2
+        return np.moveaxis(self._lay_out(weights), range(ndim), range(-ndim, 0))
+
     def kernel_at(self, index: Sequence[int]) -> np.ndarray:
         """Return the convolution kernels at one pixel, float32 ``(n_dilations, *k)``."""
+        return self._lay_out(np.moveaxis(self.weights, (0, 1), (-2, -1))[tuple(index)])
+
+    def _lay_out(self, weights: np.ndarray) -> np.ndarray:
+        """Return kernels ``(..., n_dilations, *k)`` of weights ``(..., n_dilations, free)``."""
         reach = tuple(max(axis) for axis in zip(*(s.reach for s in self.supports), strict=True))
-        free = np.moveaxis(self.weights, (0, 1), (-2, -1))[tuple(index)]
-        return np.stack(
-            [
-                support.kernels(row @ support.tie_matrix(self.tie).T, reach)[0]
-                for support, row in zip(self.supports, free, strict=True)
-            ]
-        ).astype(np.float32)
+        axis = -1 - len(reach)
+        kernels = [
+            support.kernels(weights[..., i, :] @ support.tie_matrix(self.tie).T, reach)
+            for i, support in enumerate(self.supports)
+        ]
+        return np.concatenate(kernels, axis=axis).astype(np.float32)
 
     def features(self) -> np.ndarray:
         """Return weights, log variance and predictability as one stack ``(features, *n)``."""
