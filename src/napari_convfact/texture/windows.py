@@ -110,8 +110,8 @@ class Windows:
         x = torch.as_tensor(image.data, device=device).double()
         # Large values that have no weight would cost the others their digits.
         present = image.data if image.weight is None else image.data[:, image.weight > 0]
-        pivot = present.reshape(support.channels, -1).mean(axis=1, dtype=np.float64)
-        self.pivot = torch.as_tensor(np.nan_to_num(pivot), device=device)
+        total = present.reshape(support.channels, -1).sum(axis=1, dtype=np.float64)
+        self.pivot = torch.as_tensor(total / max(present[0].size, 1), device=device)
         x = x - self.pivot.reshape(-1, *(1,) * (x.ndim - 1))
         if boundary != "valid":
             x = pad(x, support.reach, support.reach, boundary)
