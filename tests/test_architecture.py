@@ -21,7 +21,8 @@ FLOORS = (
     ("operations",),
     ("storage",),
     ("samples",),
-    ("commands", "batch", "gui"),
+    ("batch",),
+    ("commands", "gui"),
 )
 
 

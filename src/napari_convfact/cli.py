@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from napari_convfact import __version__
-from napari_convfact.commands import demo, operations, recipe
+from napari_convfact.commands import demo, large_data, operations, recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     operations.add_commands(commands)
     demo.add_command(commands)
     recipe.add_command(commands)
+    large_data.add_commands(commands, operations.add_planning)
     return parser
 
 

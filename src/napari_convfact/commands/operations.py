@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_convfact.batch.run import Options, Request
+from napari_convfact.commands import large_data
 from napari_convfact.commands.flags import add_flags, parameters_from
 from napari_convfact.commands.progress import progress_bar
 from napari_convfact.foundation.job import run
-from napari_convfact.foundation.memory import check_memory
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.placement import placed
@@ -29,43 +30,66 @@ from napari_convfact.storage.formats import (
 def add_commands(commands: Any) -> None:
     """Add a subcommand for each operation."""
     for operation in OPERATIONS.values():
-        parser = commands.add_parser(
-            operation.name, help=operation.summary, description=operation.summary
-        )
-        for position, item in enumerate(operation.inputs):
-            if position == 0 and not item.optional:
-                text = f"{item.help} A folder runs on each image in it."
-                parser.add_argument(item.name, metavar=item.name.upper(), help=text)
-            else:
-                required = not item.optional
-                parser.add_argument(
-                    f"--{item.name}", metavar="FILE", required=required, help=item.help
-                )
-        parser.add_argument(
-            "-o", "--output", required=True, metavar="OUT", help="File, or folder, to write."
-        )
+        parser = _add_operation(commands, operation)
         parser.add_argument(
             "--overwrite", action="store_true", help="Replace files that exist already."
         )
-        add_flags(parser, operation.parameters)
         parser.set_defaults(command=_run, operation=operation)
+
+
+def add_planning(commands: Any, plan: Any) -> None:
+    """Add a subcommand for each operation that only plans it."""
+    for operation in OPERATIONS.values():
+        parser = _add_operation(commands, operation)
+        parser.set_defaults(command=_plan, operation=operation, plan=plan, overwrite=False)
+
+
+def _add_operation(commands: Any, operation: Operation) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        operation.name, help=operation.summary, description=operation.summary
+    )
+    for position, item in enumerate(operation.inputs):
+        if position == 0 and not item.optional:
+            text = f"{item.help} A folder runs on each image in it."
+            parser.add_argument(item.name, metavar=item.name.upper(), help=text)
+        else:
+            required = not item.optional
+            parser.add_argument(f"--{item.name}", metavar="FILE", required=required, help=item.help)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="File, or folder, to write."
+    )
+    add_flags(parser, operation.parameters)
+    large_data.add_flags(parser)
+    return parser
+
+
+def _paths(options: argparse.Namespace) -> dict[str, Path]:
+    return {
+        item.name: Path(getattr(options, item.name))
+        for item in options.operation.inputs
+        if getattr(options, item.name) is not None
+    }
+
+
+def _plan(options: argparse.Namespace) -> None:
+    operation: Operation = options.operation
+    parameters = parameters_from(options, operation.parameters)
+    options.plan(operation, parameters, _paths(options), options)
 
 
 def _run(options: argparse.Namespace) -> None:
     operation: Operation = options.operation
     parameters = parameters_from(options, operation.parameters)
-    paths = {
-        item.name: Path(getattr(options, item.name))
-        for item in operation.inputs
-        if getattr(options, item.name) is not None
-    }
+    paths = _paths(options)
+    how = large_data.options_from(options)
     first = operation.inputs[0].name
-    if first in paths and paths[first].is_dir():
-        _run_on_folder(operation, parameters, paths, Path(options.output), options.overwrite)
+    # An OME-Zarr image is a folder, too.
+    if first in paths and paths[first].is_dir() and paths[first].suffix != ".zarr":
+        _run_on_folder(operation, parameters, paths, Path(options.output), how)
         return
     output = check_output(options.output, overwrite=options.overwrite)
-    inputs = {name: read_image(path) for name, path in paths.items()}
-    run_on_images(operation, parameters, inputs, output, overwrite=options.overwrite)
+    inputs = large_data.open_inputs(operation, paths, output)
+    run_on_images(operation, parameters, inputs, output, how)
 
 
 def run_on_images(
@@ -73,23 +97,25 @@ def run_on_images(
     parameters: Parameters,
     inputs: Mapping[str, SpatialImage],
     output: Path,
-    *,
-    overwrite: bool = False,
+    options: Options,
 ) -> None:
     """Run an operation and write its results.
 
     The first result goes to `output`; further ones beside it, with their name added.
     """
-    if operation.plan is not None:
-        check_memory(operation.plan(inputs, parameters).memory)
+    if large_data.wants_tiles(operation, parameters, inputs, output, options):
+        large_data.run_in_tiles(Request(operation, parameters, inputs, output), options)
+        return
+    inputs = large_data.in_memory(inputs)
     with progress_bar(operation.title) as on_step:
         results = run(operation.job(inputs, parameters), on_step)
     outputs = _output_paths(output, results)
     for path in outputs[1:]:
-        check_output(path, overwrite=overwrite)
+        check_output(path, overwrite=options.overwrite)
     for path, result in zip(outputs, results, strict=True):
         record = provenance(operation, parameters, inputs, result.summary)
-        write_image(path, placed(result, inputs), provenance=record, overwrite=overwrite)
+        image = placed(result, inputs)
+        write_image(path, image, provenance=record, overwrite=options.overwrite)
         print(path)
     _tell(results)
 
@@ -99,7 +125,7 @@ def _run_on_folder(
     parameters: Parameters,
     paths: Mapping[str, Path],
     output: Path,
-    overwrite: bool,
+    options: Options,
 ) -> None:
     """Run on each image of a folder; skip what is done and report failures at the end."""
     first, *others = operation.inputs
@@ -111,12 +137,12 @@ def _run_on_folder(
     failures = []
     for file in files:
         target = output / file.name
-        if target.exists() and not overwrite:
+        if target.exists() and not options.overwrite:
             print(f"{target} is there already: skipped")
             continue
         try:
             inputs = {first.name: read_image(file), **fixed}
-            run_on_images(operation, parameters, inputs, target, overwrite=overwrite)
+            run_on_images(operation, parameters, inputs, target, options)
         except (ValueError, RuntimeError, OSError) as error:
             failures.append(file.name)
             print(f"{file.name}: {' '.join(str(error).split())}", file=sys.stderr)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_convfact.commands import large_data
 from napari_convfact.commands.operations import run_on_images
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.recipe import Recipe, load_recipe
-from napari_convfact.storage.formats import check_output, read_image
+from napari_convfact.storage.formats import check_output
 
 
 def add_command(commands: Any) -> None:
@@ -29,30 +30,36 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="Replace files that exist already."
     )
+    large_data.add_flags(parser)
     parser.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
     recipe = load_recipe(options.recipe)
     output = check_output(options.output, overwrite=options.overwrite)
-    inputs = _inputs(recipe, _given(options.input))
-    run_on_images(recipe.operation, recipe.parameters, inputs, output, overwrite=options.overwrite)
+    inputs = _inputs(recipe, _given(options.input), output)
+    how = large_data.options_from(options)
+    run_on_images(recipe.operation, recipe.parameters, inputs, output, how)
 
 
-def _inputs(recipe: Recipe, given: dict[str, Path]) -> dict[str, SpatialImage]:
-    inputs = {}
+def _inputs(recipe: Recipe, given: dict[str, Path], output: Path) -> dict[str, SpatialImage]:
+    paths = {}
     for item in recipe.operation.inputs:
         source = recipe.sources.get(item.name, {})
         if item.name in given:
-            inputs[item.name] = read_image(given[item.name])
+            paths[item.name] = given[item.name]
         elif "path" in source:
-            inputs[item.name] = _as_recorded(read_image(source["path"]), source)
+            paths[item.name] = Path(source["path"])
         elif not item.optional:
             raise ValueError(
                 f"The recipe does not say which file its {item.name} is: "
                 f"pass --input {item.name}=FILE."
             )
-    return inputs
+    images = large_data.open_inputs(recipe.operation, paths, output)
+    return {
+        name: image if name in given else _as_recorded(image, recipe.sources[name])
+        for name, image in images.items()
+    }
 
 
 def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:

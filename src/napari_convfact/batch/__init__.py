@@ -1,0 +1,1 @@
+"""Volumes larger than memory: tiles, runs that can be resumed, clusters."""

@@ -1,0 +1,187 @@
+"""The same tiles on processes of a dask scheduler."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_convfact.batch.manifest import Manifest, WorkFolder
+from napari_convfact.batch.process import Prepared, process_tile
+from napari_convfact.batch.registry import tiled_operation
+from napari_convfact.batch.store import Destination
+from napari_convfact.foundation.device import cpu_count
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.registry import find_operation
+from napari_convfact.storage.formats import open_image
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_RETRIES = 3
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def local_workers(scheduler: str | None) -> int:
+    """Return how many processes share this machine.
+
+    Raises
+    ------
+    ValueError
+        If the scheduler is ``"local:"`` without a number.
+    """
+    if scheduler is None or not scheduler.startswith("local:"):
+        return 1
+    count = scheduler.removeprefix("local:")
+    if not count.isdecimal() or int(count) < 1:
+        raise ValueError(f"The scheduler must be local:2, say, or an address, not {scheduler!r}.")
+    return int(count)
+
+
+def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler: str) -> Job[None]:
+    """Process tiles on workers, which find the run by its folder.
+
+    Parameters
+    ----------
+    output : Path
+        Of the run; the folder and the sources must have the same path on all machines.
+    todo : sequence of int
+        Numbers of the tiles.
+    total : int
+        All tiles of the run.
+    scheduler : str
+        ``"local:2"`` or an address.
+
+    Yields
+    ------
+    Step
+        After each tile.
+
+    Raises
+    ------
+    ValueError
+        If dask is not installed, or the run's sources are not files.
+    """
+    for name, source in WorkFolder(output).manifest().recipe["sources"].items():
+        if "path" not in source:
+            raise ValueError(f"Workers cannot see the {name}, which is not in a file: save it.")
+    before = total - len(todo)
+    with _client(scheduler) as client:
+        from distributed import as_completed
+
+        futures = client.map(
+            process_tile_of_run, list(todo), output=str(output), pure=False, retries=_RETRIES
+        )
+        waiting = as_completed(futures)
+        done = before
+        try:
+            while waiting.count():
+                for future in _finished(waiting):
+                    future.result()
+                    future.release()
+                    done += 1
+                yield Step(done, total, f"Tile {done} of {total}")
+        finally:
+            client.cancel(futures)
+
+
+def _finished(waiting: Any) -> Iterator[Any]:
+    """Yield the futures that are done, after waiting for one for a moment."""
+    from queue import Empty
+
+    try:
+        yield waiting.queue.get(timeout=_SECONDS_BETWEEN_LOOKS)
+    except Empty:
+        return
+
+
+def process_tile_of_run(number: int, output: str) -> int:
+    """Process one tile of a run that is known by its folder; what a worker does."""
+    work, manifest, image, destination, prepared = _opened(output, os.getpid())
+    tiling = prepared.tiling
+    process_tile(image.data, destination, tiling[number], tiling.halo, prepared)
+    work.mark_done(number, manifest.recipe_hash)
+    return number
+
+
+@lru_cache(maxsize=1)
+def _opened(
+    output: str, process: int
+) -> tuple[WorkFolder, Manifest, SpatialImage, Destination, Prepared]:
+    """Open a run once in each process."""
+    del process  # a forked process opens its own files
+    work = WorkFolder(Path(output))
+    manifest = work.manifest()
+    inputs, prepared = reopen(manifest)
+    image = inputs["image"]
+    outputs = prepared.method.outputs
+    destination = Destination(work.path, manifest.files, outputs, image, prepared.tiling)
+    _limit_threads()
+    return work, manifest, image, destination, prepared
+
+
+def reopen(manifest: Manifest) -> tuple[dict[str, SpatialImage], Prepared]:
+    """Open the sources of a run and make its method from the record.
+
+    Raises
+    ------
+    ValueError
+        If a source is not a file, or not there any more.
+    """
+    recipe = manifest.recipe
+    operation = find_operation(recipe["operation"])
+    inputs = {}
+    for name, source in recipe["sources"].items():
+        if "path" not in source:
+            raise ValueError(f"The {name} of the run was not in a file.")
+        inputs[name] = replace(
+            open_image(source["path"]),
+            name=source["name"],
+            scale=tuple(source["scale"]),
+            units=tuple(source["units"]),
+        )
+    parameters = operation.parameters.from_dict(recipe["parameters"])
+    method = tiled_operation(operation).method(inputs, parameters, manifest.constants)
+    return inputs, Prepared(manifest.plan.tiling, method)
+
+
+def _limit_threads() -> None:
+    import torch
+
+    torch.set_num_threads(cpu_count())
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Client]:
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ValueError(
+            "A scheduler needs dask: pip install 'napari-convfact[cluster]'."
+        ) from error
+    if not scheduler.startswith("local:"):
+        with Client(scheduler) as client:
+            yield client
+        return
+    workers = local_workers(scheduler)
+    threads = str(max(1, cpu_count() // workers))
+    # The nanny sets these before a worker starts, when the libraries read them.
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    with (
+        dask.config.set({"distributed.nanny.pre-spawn-environ": limits}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=None,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client

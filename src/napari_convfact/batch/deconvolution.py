@@ -1,0 +1,336 @@
+"""Deconvolution on tiles: what all tiles share, and one filter for each kind of method."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from napari_convfact.batch.halo import Reach, cut_profile, tail_profiles
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.source import sample_size, sample_windows
+from napari_convfact.batch.tiles import Reading
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.deconvolve import check_inputs, prepare_psf, solver_options
+from napari_convfact.operations.deconvolve_parameters import Deconvolve
+from napari_convfact.operations.operation import SpatialImage
+
+if TYPE_CHECKING:
+    from napari_convfact.deconvolution.settings import Settings
+
+_ON_TORUS: dict[str, Reading] = {
+    "periodic": "periodic",
+    "zero": "zero",
+    "reflect": "reflect",
+    "extended": "reflect",
+}
+# Voxels of a sample, and how many samples the strength is chosen from.
+_SAMPLE, _SAMPLES = 2**22, 8
+# Voxels of the torus on which the tail of an inverse filter is measured.
+_TAIL = 2**24
+# Least-squares tiles are solved this much more exactly than one image would be: what is left
+# of the error ends at a tile's border, where the eye finds it.
+_TILE_TOLERANCE = 1e-4
+_MOST_ITERATIONS = 100
+
+
+def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[dict[str, Any]]:
+    """Choose the strength, or iterations and start, once for all tiles."""
+    image, psf = inputs["image"], inputs["psf"]
+    check_inputs(image, psf)
+    _refuse(image, parameters)
+    kernel, report = prepare_psf(image, psf, parameters)
+    yield Step(0, 0, "Looking at samples of the image")
+    from napari_convfact.deconvolution.settings import Settings
+
+    settings = Settings(**solver_options(parameters))
+    spatial = tuple(image.data.shape[-kernel.ndim :])
+    windows = sample_windows(image.data, sample_size(spatial, _SAMPLE), _SAMPLES)
+    samples = [_check(window, settings) for window in windows]
+    level = float(np.mean([sample.mean(dtype=np.float64) for sample in samples]))
+    found: dict[str, Any] = {"level": level, "kernel": " ".join(report)}
+    if settings.method == "richardson-lucy":
+        from napari_convfact.batch.richardson_lucy import choose_schedule
+
+        brightest = max(samples, key=lambda sample: float(sample.std()))
+        return found | (yield from choose_schedule(brightest, kernel, settings, level))
+    from napari_convfact.deconvolution.regularized import choose_strength
+
+    strength, rule = choose_strength(np.stack(samples), kernel, settings)
+    return found | {"strength": strength, "rule": rule}
+
+
+def method(
+    inputs: Mapping[str, SpatialImage], parameters: Deconvolve, constants: Mapping[str, Any]
+) -> DeconvolutionTiles:
+    """Return how the parameters are carried out on tiles."""
+    from napari_convfact.deconvolution.settings import Settings
+
+    image = inputs["image"]
+    kernel, _ = prepare_psf(image, inputs["psf"], parameters)
+    settings = Settings(**solver_options(parameters))
+    if settings.method == "richardson-lucy":
+        from napari_convfact.batch.richardson_lucy import RichardsonLucyTiles
+
+        return RichardsonLucyTiles(image.name, kernel, settings, constants)
+    if settings.boundary == "extended" and settings.method != "pseudo-inverse":
+        return LeastSquaresTiles(image.name, kernel, settings, constants)
+    return DirectTiles(image.name, kernel, settings, constants)
+
+
+def _refuse(image: SpatialImage, parameters: Deconvolve) -> None:
+    if image.rgb:
+        raise ValueError(
+            f"{image.name} is a colour image, which is worked on in memory only: store its "
+            "colours as a leading channel axis."
+        )
+    for name in ("residual", "spectrum"):
+        if getattr(parameters, name):
+            raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
+
+
+def _check(window: np.ndarray, settings: Settings) -> np.ndarray:
+    from napari_convfact.foundation.validate import check_image
+
+    return check_image(window, missing=settings.missing, dtype=settings.dtype).data
+
+
+@dataclass(frozen=True)
+class DeconvolutionTiles(ABC):
+    """What the methods have in common.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    kernel : numpy.ndarray
+        The prepared PSF.
+    settings : Settings
+        Of the deconvolution.
+    constants : mapping
+        What was found for all tiles together.
+    """
+
+    bytes_per_voxel: ClassVar[float]
+
+    name: str
+    kernel: np.ndarray
+    settings: Settings
+    constants: Mapping[str, Any]
+
+    @property
+    def ndim(self) -> int:
+        """Spatial axes."""
+        return self.kernel.ndim
+
+    @property
+    def reading(self) -> Reading:
+        """Where windows are taken from."""
+        return "inside"
+
+    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the torus from which windows of a volume are taken."""
+        return spatial
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The estimate."""
+        return (Output(f"{self.name} deconvolved"),)
+
+    @cached_property
+    def device(self) -> str:
+        """Where to compute."""
+        from napari_convfact.foundation.device import choose_device
+
+        return choose_device(self.settings.device).name
+
+    @abstractmethod
+    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size of the transforms for a window."""
+
+    @abstractmethod
+    def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
+        """Measure how far the estimate depends on its surroundings."""
+
+    @abstractmethod
+    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+        """Return what deconvolves windows of one size."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return findings for the provenance record."""
+        return {k: v for k, v in self.constants.items() if k not in ("schedule", "level")}
+
+    def _filter(self, solve: Any) -> TileFilter:
+        """Return a tile filter from ``solve(values)``, a job on the checked window."""
+        from napari_convfact.foundation.validate import check_image
+
+        def apply(window: np.ndarray) -> Job[list[np.ndarray]]:
+            checked = check_image(window, missing=self.settings.missing)
+            estimate = yield from solve(checked.data)
+            return [checked.restore_missing(estimate)]
+
+        return apply
+
+    def _reach_by_cuts(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
+        """Cut a sample across each axis."""
+        spatial = tuple(image.data.shape[-self.ndim :])
+        profiles = []
+        for axis in range(self.ndim):
+            size = [
+                min(n, max(64, (6 if a == axis else 2) * k))
+                for a, (n, k) in enumerate(zip(spatial, self.kernel.shape, strict=True))
+            ]
+            size = list(_shrink(size, axis, _SAMPLE))
+            yield Step(0, 0, f"Measuring how far a cut across axis {axis + 1} is felt")
+            windows = sample_windows(image.data, size, _SAMPLES)
+            sample = max(windows, key=lambda window: float(np.nanstd(window)))
+            profile = yield from cut_profile(self._apply_once, sample, axis)
+            # On a torus the sample's other end is cut, too.
+            profiles.append(profile[: len(profile) // 2] if self.reading == "periodic" else profile)
+        return Reach.from_profiles(profiles, tolerance)
+
+    def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
+        (estimate,) = yield from self.filter(sample.shape)(sample)
+        return np.asarray(estimate)
+
+
+def _shrink(size: list[int], axis: int, voxels: int) -> list[int]:
+    """Halve the other axes until a sample is small enough."""
+    while math.prod(size) > voxels:
+        others = [n if a != axis else 0 for a, n in enumerate(size)]
+        longest = others.index(max(others))
+        if others[longest] <= 16:
+            break
+        size[longest] //= 2
+    return size
+
+
+@dataclass(frozen=True)
+class DirectTiles(DeconvolutionTiles):
+    """One product in the Fourier domain: Wiener, Tikhonov, pseudo-inverse."""
+
+    bytes_per_voxel: ClassVar[float] = 28.0
+
+    @property
+    def reading(self) -> Reading:
+        """What fills the gap of the torus that the whole volume would be transformed on."""
+        return _ON_TORUS[self.settings.boundary]
+
+    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the torus from which windows of a volume are taken."""
+        from napari_convfact.deconvolution.direct import torus_for
+
+        return torus_for(spatial, self.kernel.shape, self.reading)
+
+    @property
+    def _periodic(self) -> Settings:
+        """Windows are closed to a torus of their own; the halo hides where."""
+        return replace(self.settings, boundary="periodic")
+
+    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size of the transforms for a window."""
+        return padded
+
+    def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
+        """Measure the tail of the inverse filter."""
+        yield Step(0, 0, "Measuring the tail of the inverse filter")
+        from napari_convfact.deconvolution.regularized import make_filter
+        from napari_convfact.foundation import fft
+
+        spatial = image.data.shape[-self.ndim :]
+        longest = [2 * n for n in spatial]
+        shape = [min(max(64, 8 * k), n) for k, n in zip(self.kernel.shape, longest, strict=True)]
+        while True:
+            inverse = make_filter(
+                shape,
+                self.kernel,
+                self._periodic,
+                "cpu",
+                self._strength,
+            )
+            response = fft.irfftn(inverse.gain, shape, overwrite=True).numpy()
+            reach = Reach.from_profiles(tail_profiles(response), tolerance / 2)
+            # A tail that reaches half around its torus is not known yet.
+            unknown = [h is None or h > n // 3 for h, n in zip(reach.halo, shape, strict=True)]
+            growing = [u and n < most for u, n, most in zip(unknown, shape, longest, strict=True)]
+            grown = [
+                min(2 * n, most) if g else n
+                for g, n, most in zip(growing, shape, longest, strict=True)
+            ]
+            if not any(growing) or math.prod(grown) > _TAIL:
+                break
+            shape = grown
+            yield Step(0, 0, "Measuring the tail of the inverse filter")
+        halo = [None if u else h for u, h in zip(unknown, reach.halo, strict=True)]
+        return Reach(tuple(halo), tuple(2 * error for error in reach.seam_error))
+
+    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+        """Return what deconvolves windows of one size."""
+        from napari_convfact.deconvolution.regularized import as_tensor, make_filter
+
+        inverse = make_filter(padded, self.kernel, self._periodic, self.device, self._strength)
+
+        def solve(values: np.ndarray) -> Job[np.ndarray]:
+            yield Step(0, 0, "Inverse filter")
+            return inverse.apply(as_tensor(values, self.settings, self.device)).cpu().numpy()
+
+        return self._filter(solve)
+
+    @property
+    def _strength(self) -> float:
+        return float(self.constants["strength"])
+
+
+@dataclass(frozen=True)
+class LeastSquaresTiles(DeconvolutionTiles):
+    """Regularized least squares for a scene that goes on outside of the picture."""
+
+    bytes_per_voxel: ClassVar[float] = 46.0
+
+    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size of the transforms for a window."""
+        return _extended_torus(padded, self.kernel.shape)
+
+    def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
+        """Measure what a cut does to samples."""
+        return (yield from self._reach_by_cuts(image, tolerance))
+
+    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+        """Return what deconvolves windows of one size."""
+        from napari_convfact.deconvolution.least_squares import ExtendedSolver
+        from napari_convfact.deconvolution.regularized import applied_prior, as_tensor
+
+        settings = self.settings
+        solver = ExtendedSolver(
+            self.kernel,
+            padded,
+            prior=applied_prior(settings),
+            strength=float(self.constants["strength"]),
+            engine="fft",
+            device=self.device,
+        )
+        most = _MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations
+        mean = float(self.constants["level"]) - settings.background
+
+        def solve(values: np.ndarray) -> Job[np.ndarray]:
+            image = as_tensor(values, settings, self.device)
+            result = yield from solver.solve(
+                image, mean=mean, tolerance=_TILE_TOLERANCE, max_iterations=most
+            )
+            return result.solution.cpu().numpy()
+
+        return self._filter(solve)
+
+
+def _extended_torus(padded: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
+    from napari_convfact.foundation.fft import fast_shape
+
+    return fast_shape([n + k - 1 for n, k in zip(padded, kernel, strict=True)])
+
+
+TILED = TiledOperation(constants, method)

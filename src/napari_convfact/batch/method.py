@@ -1,0 +1,99 @@
+"""What the tile engine needs to know of an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_convfact.batch.halo import Reach
+from napari_convfact.batch.tiles import Reading
+from napari_convfact.foundation.job import Job
+from napari_convfact.operations.operation import SpatialImage
+
+#: Maps a window to one array for each output, ``(*output.leading, *window)``.
+TileFilter = Callable[[np.ndarray], Job[list[np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One image that a run writes.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer; its last word tells further outputs from the first.
+    leading : tuple of int
+        Sizes of axes that the input does not have, before the input's own.
+    leading_axes : tuple of str
+        Their names.
+    display : mapping
+        Hints for the viewer.
+    """
+
+    name: str
+    leading: tuple[int, ...] = ()
+    leading_axes: tuple[str, ...] = ()
+    display: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TileMethod(Protocol):
+    """How an operation with its parameters runs on tiles.
+
+    Attributes
+    ----------
+    ndim : int
+        Spatial axes.
+    reading : {"inside", "periodic", "reflect", "zero"}
+        Whether windows stay inside the volume, or what fills the gap of its torus.
+    outputs : tuple of Output
+        What it makes.
+    bytes_per_voxel : float
+        Memory at the peak for a voxel of `work_shape`.
+    """
+
+    @property
+    def ndim(self) -> int: ...  # noqa: D102
+
+    @property
+    def reading(self) -> Reading: ...  # noqa: D102
+
+    @property
+    def outputs(self) -> tuple[Output, ...]: ...  # noqa: D102
+
+    @property
+    def bytes_per_voxel(self) -> float: ...  # noqa: D102
+
+    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the torus from which windows of a volume are taken."""
+
+    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size of the transforms for a window."""
+
+    def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
+        """Measure how far a result depends on its surroundings."""
+
+    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+        """Return what computes windows of one size; everything they share is made here."""
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return findings for the provenance record."""
+
+
+@dataclass(frozen=True)
+class TiledOperation:
+    """How an operation comes to its `TileMethod`.
+
+    Attributes
+    ----------
+    constants : callable
+        ``constants(inputs, parameters)`` returns a job, whose result is a JSON-ready dict of
+        what must be the same for all tiles; it looks at samples of the image.
+    method : callable
+        ``method(inputs, parameters, constants)`` returns the `TileMethod`.
+    """
+
+    constants: Callable[[Mapping[str, SpatialImage], Any], Job[dict[str, Any]]]
+    method: Callable[[Mapping[str, SpatialImage], Any, Mapping[str, Any]], TileMethod]

@@ -1,0 +1,242 @@
+"""Run an operation on tiles: begin or resume, process, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_convfact.batch.cluster import local_workers, process_on_cluster
+from napari_convfact.batch.manifest import Manifest, WorkFolder, difference, make_recipe
+from napari_convfact.batch.method import TileMethod
+from napari_convfact.batch.plan import TilePlan, plan_tiles
+from napari_convfact.batch.process import Prepared, process_tile_job
+from napari_convfact.batch.registry import tiled_operation
+from napari_convfact.batch.store import (
+    Destination,
+    check_disk,
+    create_results,
+    output_files,
+    publish,
+)
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.memory import format_bytes, memory_budget
+from napari_convfact.operations.operation import Operation, SpatialImage
+from napari_convfact.operations.parameters import Parameters
+
+#: Error at the borders of tiles that is allowed, relative to the range of the result.
+SEAM_ERROR = 1e-3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run.
+
+    Attributes
+    ----------
+    operation : Operation
+        One that can be tiled.
+    parameters : Parameters
+        Its parameters.
+    inputs : mapping of str to SpatialImage
+        The image's data need shape, dtype and slicing only.
+    output : Path
+        Where the first result goes, ending in ``.zarr``.
+    """
+
+    operation: Operation
+    parameters: Parameters
+    inputs: Mapping[str, SpatialImage]
+    output: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """How it is to be run.
+
+    Attributes
+    ----------
+    memory_limit : float or None
+        Bytes for each process; None takes a share of what is free.
+    resume : bool
+        Go on with an unfinished run.
+    overwrite : bool
+        Replace results and unfinished runs.
+    shard : tuple of int or None
+        ``(i, n)``: process every n-th tile from the i-th, counted from 1.
+    scheduler : str or None
+        ``"local:2"`` for so many processes, or the address of a dask scheduler.
+    seam_error : float
+        Largest error at the borders of tiles, relative to the range of the result.
+    """
+
+    memory_limit: float | None = None
+    resume: bool = False
+    overwrite: bool = False
+    shard: tuple[int, int] | None = None
+    scheduler: str | None = None
+    seam_error: float = SEAM_ERROR
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def plan_job(
+    request: Request, options: Options = DEFAULT_OPTIONS
+) -> Job[tuple[dict[str, Any], TilePlan]]:
+    """Find the constants of a run and plan its tiles (a job).
+
+    Returns
+    -------
+    constants : dict
+        What is the same for all tiles.
+    plan : TilePlan
+
+    Raises
+    ------
+    ValueError
+        If the operation cannot run on tiles, or not honestly.
+    """
+    tiled = tiled_operation(request.operation)
+    constants = yield from tiled.constants(request.inputs, request.parameters)
+    method = tiled.method(request.inputs, request.parameters, constants)
+    image = request.inputs["image"]
+    reach = yield from method.reach(image, options.seam_error)
+    budget = memory_budget(options.memory_limit) / local_workers(options.scheduler)
+    return constants, plan_tiles(image.data.shape, method, reach, budget)
+
+
+def tiled_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[list[Path]]:
+    """Run an operation on tiles.
+
+    The results have the ending ``.partial`` added to their name until they are complete.
+    Closing the job, or killing the process, leaves what is done there, to be resumed.
+
+    Parameters
+    ----------
+    request : Request
+        What to run.
+    options : Options
+        How to run it.
+
+    Yields
+    ------
+    Step
+        After each tile, counted in tiles; in between with the steps of the tile at work.
+
+    Returns
+    -------
+    list of Path
+        The complete results. Empty if other processes have tiles left to do.
+
+    Raises
+    ------
+    ValueError
+        If it cannot run, or an unfinished run is in the way.
+    """
+    work = WorkFolder(request.output)
+    manifest, method = yield from _begin(work, request, options)
+    tiling = manifest.plan.tiling
+    message = str(manifest.plan)
+    done = work.done(manifest.recipe_hash)
+    yield Step(len(done), len(tiling), message)
+    todo = [number for number in _share(len(tiling), options.shard) if number not in done]
+    if options.scheduler:
+        yield from process_on_cluster(work.output, todo, len(tiling), options.scheduler)
+    else:
+        yield from _process_here(work, manifest, method, request, todo)
+    if len(work.done(manifest.recipe_hash)) < len(tiling):
+        return []
+    return publish(work, manifest.files)
+
+
+def _share(count: int, shard: tuple[int, int] | None) -> range:
+    if shard is None:
+        return range(count)
+    index, total = shard
+    if not 1 <= index <= total:
+        raise ValueError(
+            f"The shard must be from 1/{total} to {total}/{total}, not {index}/{total}."
+        )
+    return range(index - 1, count, total)
+
+
+def _begin(
+    work: WorkFolder, request: Request, options: Options
+) -> Job[tuple[Manifest, TileMethod]]:
+    """Join the unfinished run, or create a new one."""
+    tiled = tiled_operation(request.operation)
+    if request.output.suffix != ".zarr":
+        raise ValueError(f"Tiles are written to OME-Zarr: call {request.output.name} .ome.zarr.")
+    if request.output.exists() and not options.overwrite:
+        raise ValueError(f"{request.output} exists already: choose another name.")
+    joining = options.resume or options.shard is not None
+    if work.exists() and not joining:
+        if not options.overwrite:
+            raise ValueError(
+                f"{work.path} is left from an unfinished run: resume it, or overwrite it."
+            )
+        work.remove()
+    yield Step(0, 0, "Looking at the image")
+    recipe = make_recipe(request.operation, request.parameters, request.inputs)
+    if not work.exists():
+        yield from _create(work, request, options, recipe)
+    manifest = work.manifest()
+    changed = difference(manifest.recipe, recipe)
+    if changed:
+        raise ValueError(
+            f"{work.path} was begun with another recipe, which differs in {changed}: run that "
+            "one, or delete the folder."
+        )
+    if options.memory_limit is not None and manifest.plan.memory > options.memory_limit:
+        raise ValueError(
+            f"The unfinished run has tiles of {format_bytes(manifest.plan.memory)} and "
+            f"{format_bytes(options.memory_limit)} may be used: allow more, or start anew."
+        )
+    return manifest, tiled.method(request.inputs, request.parameters, manifest.constants)
+
+
+def _create(
+    work: WorkFolder, request: Request, options: Options, recipe: dict[str, Any]
+) -> Job[None]:
+    constants, plan = yield from plan_job(request, options)
+    tiled = tiled_operation(request.operation)
+    method = tiled.method(request.inputs, request.parameters, constants)
+    check_disk(request.output.parent, plan.output_bytes)
+    manifest = Manifest(recipe, constants, plan, output_files(request.output, method.outputs))
+    image = request.inputs["image"]
+    work.create(
+        manifest,
+        lambda folder: create_results(folder, manifest, method.outputs, image, method.summary()),
+    )
+
+
+def _process_here(
+    work: WorkFolder,
+    manifest: Manifest,
+    method: TileMethod,
+    request: Request,
+    todo: list[int],
+) -> Job[None]:
+    """Process tiles one after the other in this process."""
+    image = request.inputs["image"]
+    tiling = manifest.plan.tiling
+    destination = Destination(work.path, manifest.files, method.outputs, image, tiling)
+    prepared = Prepared(tiling, method)
+    before = len(tiling) - len(todo)
+    for count, number in enumerate(todo):
+        done = before + count
+        job = process_tile_job(image.data, destination, tiling[number], tiling.halo, prepared)
+        yield from _as_part(job, done, len(tiling))
+        work.mark_done(number, manifest.recipe_hash)
+        yield Step(done + 1, len(tiling), f"Tile {done + 1} of {len(tiling)}")
+
+
+def _as_part(job: Job[None], done: int, total: int) -> Job[None]:
+    """Report the steps of a tile as those of the run; a tile's preview is not the run's."""
+    try:
+        for step in job:
+            yield replace(Step(done, total), message=f"Tile {done + 1} of {total}: {step.message}")
+    finally:
+        job.close()

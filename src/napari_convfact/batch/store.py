@@ -1,0 +1,128 @@
+"""The results of a run in tiles: OME-Zarr images that fill in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from napari_convfact.batch.manifest import Manifest, WorkFolder
+from napari_convfact.batch.method import Output
+from napari_convfact.batch.tiles import Tile, Tiling
+from napari_convfact.foundation.memory import format_bytes
+from napari_convfact.operations.operation import Result, SpatialImage
+from napari_convfact.operations.placement import placed
+from napari_convfact.storage.formats import beside, move_into_place
+from napari_convfact.storage.zarr_axes import StoredAxes
+from napari_convfact.storage.zarr_pyramid import Pyramid, create_pyramid
+
+# Coarser levels add up to a third.
+_PYRAMID = 1.34
+
+
+class Destination:
+    """The open results of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the images are.
+    files : sequence of str
+        Their names, one for each output.
+    outputs : sequence of Output
+        What they are.
+    image : SpatialImage
+        The input that they lie on.
+    tiling : Tiling
+        The tiles that will be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        files: Sequence[str],
+        outputs: Sequence[Output],
+        image: SpatialImage,
+        tiling: Tiling,
+    ) -> None:
+        self.pyramids = []
+        for file, output in zip(files, outputs, strict=True):
+            described = describe(output, image)
+            shape = tuple(described.data.shape)
+            axes = StoredAxes.of(described.axis_labels, spatial=tiling.ndim)
+            self.pyramids.append(Pyramid(folder / file, axes, shape, tiling.ndim, tiling.core))
+
+    def write(self, tile: Tile, values: Sequence[np.ndarray]) -> None:
+        """Write a tile of every output, ``(*output.leading, *tile.size)``."""
+        for pyramid, block in zip(self.pyramids, values, strict=True):
+            ndim = len(tile.start)
+            for kernel in np.ndindex(*block.shape[: block.ndim - ndim]):
+                pyramid.write((*kernel, *tile.leading), tile.start, block[kernel])
+
+
+def describe(output: Output, image: SpatialImage) -> SpatialImage:
+    """Return an output's place and shape; it has no voxels yet."""
+    shape = (*output.leading, *image.data.shape)
+    data = SimpleNamespace(shape=shape, dtype=np.dtype(np.float32), ndim=len(shape))
+    result = Result(data, output.name, leading_axes=output.leading_axes)
+    return placed(result, {"image": image})
+
+
+def create_results(
+    folder: Path,
+    manifest: Manifest,
+    outputs: Sequence[Output],
+    image: SpatialImage,
+    summary: Mapping[str, Any],
+) -> None:
+    """Create the empty images of a run, with its record."""
+    tiling = manifest.plan.tiling
+    record = manifest.recipe | {
+        "summary": {**summary, "message": str(manifest.plan)},
+        "run": {"constants": manifest.constants, "plan": manifest.plan.to_dict()},
+    }
+    for file, output in zip(manifest.files, outputs, strict=True):
+        create_pyramid(
+            folder / file,
+            describe(output, image),
+            dtype=np.float32,
+            ndim=tiling.ndim,
+            shard=tiling.core,
+            provenance=record,
+        )
+
+
+def output_files(output: Path, outputs: Sequence[Output]) -> tuple[str, ...]:
+    """Return the names of the files: the first as asked for, the others beside it."""
+    others = [beside(output, item.name.rsplit(" ", maxsplit=1)[-1]).name for item in outputs[1:]]
+    return (output.name, *others)
+
+
+def publish(work: WorkFolder, files: Sequence[str]) -> list[Path]:
+    """Give complete results their final names and remove the work folder."""
+    paths = [work.output.with_name(file) for file in files]
+    for file, path in zip(files, paths, strict=True):
+        source = work.path / file
+        # Missing if this step was interrupted before, or another process is faster.
+        if source.exists():
+            try:
+                move_into_place(source, path)
+            except FileNotFoundError:
+                if not path.exists():
+                    raise
+    work.remove()
+    return paths
+
+
+def check_disk(folder: Path, needed: float) -> None:
+    """Raise a ValueError if a result of so many bytes does not fit on the disk."""
+    free = shutil.disk_usage(folder).free
+    if needed * _PYRAMID > free:
+        raise ValueError(
+            f"The result takes up to {format_bytes(needed * _PYRAMID)} and the disk has "
+            f"{format_bytes(free)} left: free some space or write elsewhere."
+        )

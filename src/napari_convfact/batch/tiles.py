@@ -1,0 +1,174 @@
+"""How a volume is cut into tiles, and which voxels each needs to see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Reading = Literal["inside", "periodic", "reflect", "zero"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of the result.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the order of all tiles.
+    leading : tuple of int
+        Index of the leading axes (time, channel, position).
+    start, stop : tuple of int
+        Its box along the spatial axes.
+    """
+
+    number: int
+    leading: tuple[int, ...]
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Voxels along each spatial axis."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The cut of a volume.
+
+    Every tile is computed from a window of one size, in one of two ways. With
+    ``reading="inside"`` windows that would reach beyond the volume are moved inwards: they
+    then end at the volume's face, where the operation's own boundary is right, and reach
+    further than needed on the other side. Otherwise windows are taken from the torus on which
+    the whole volume would be transformed, and what lies in its gap is made up as it is there.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The image's shape: leading axes, then `ndim` spatial ones.
+    ndim : int
+        Spatial axes.
+    core : tuple of int
+        Size of a tile; the last ones along an axis may be shorter.
+    halo : tuple of int
+        Voxels that a window has at least on each side where the volume goes on.
+    padded : tuple of int
+        Size of a window.
+    reading : {"inside", "periodic", "reflect", "zero"}
+        Inside the volume, or on a torus whose gap is filled in this way.
+    torus : tuple of int
+        Size of that torus; the volume's where windows stay inside.
+    """
+
+    shape: tuple[int, ...]
+    ndim: int
+    core: tuple[int, ...]
+    halo: tuple[int, ...]
+    padded: tuple[int, ...]
+    reading: Reading
+    torus: tuple[int, ...]
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Shape of the leading axes."""
+        return self.shape[: len(self.shape) - self.ndim]
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """Shape of the spatial axes."""
+        return self.shape[len(self.shape) - self.ndim :]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Tiles along each axis."""
+        counts = zip(self.spatial, self.core, strict=True)
+        return self.leading + tuple(math.ceil(n / c) for n, c in counts)
+
+    def __len__(self) -> int:
+        return math.prod(self.grid)
+
+    def __iter__(self) -> Iterator[Tile]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> Tile:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        index: list[int] = []
+        rest = number
+        for count in reversed(self.grid):
+            rest, position = divmod(rest, count)
+            index.insert(0, position)
+        leading, place = index[: len(self.leading)], index[len(self.leading) :]
+        start = tuple(p * c for p, c in zip(place, self.core, strict=True))
+        ends = zip(start, self.core, self.spatial, strict=True)
+        return Tile(number, tuple(leading), start, tuple(min(a + c, n) for a, c, n in ends))
+
+    def window(self, tile: Tile) -> tuple[int, ...]:
+        """Return the first voxel of a tile's window; it may be negative unless inside."""
+        first = [a - h for a, h in zip(tile.start, self.halo, strict=True)]
+        if self.reading != "inside":
+            return tuple(first)
+        sizes = zip(first, self.padded, self.spatial, strict=True)
+        return tuple(max(0, min(a, n - p)) for a, p, n in sizes)
+
+    def with_halo(self, halo: Sequence[int]) -> Tiling:
+        """Return the same tiles with windows of another halo."""
+        return make_tiling(self.shape, self.ndim, self.core, halo, self.reading, self.torus)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready record."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Tiling:
+        """Undo `to_dict`, also after it went through JSON."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in record.items()
+        }
+        return cls(**values)
+
+
+def make_tiling(
+    shape: Sequence[int],
+    ndim: int,
+    core: Sequence[int],
+    halo: Sequence[int],
+    reading: Reading = "inside",
+    torus: Sequence[int] | None = None,
+) -> Tiling:
+    """Return the tiling with the windows that a core and a halo need.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the image.
+    ndim : int
+        Spatial axes.
+    core, halo : sequence of int
+        Along each spatial axis; an axis that stays whole needs no halo.
+    reading : {"inside", "periodic", "reflect", "zero"}
+        Whether windows stay inside the volume, or what fills the gap of its torus.
+    torus : sequence of int, optional
+        Its size; the volume's by default.
+    """
+    spatial = tuple(shape)[len(shape) - ndim :]
+    torus = spatial if torus is None else tuple(torus)
+    core = tuple(min(c, n) for c, n in zip(core, spatial, strict=True))
+    halo = tuple(0 if c == n else h for h, c, n in zip(halo, core, spatial, strict=True))
+    padded = []
+    for c, h, n, whole in zip(core, halo, spatial, torus, strict=True):
+        if reading == "inside":
+            padded.append(min(c + 2 * h, n))
+        else:
+            padded.append(whole if c == n else fast_length(c + 2 * h))
+    return Tiling(tuple(shape), ndim, core, halo, tuple(padded), reading, torus)
+
+
+def fast_length(n: int) -> int:
+    """Return the smallest length of at least `n` whose transform is fast."""
+    import scipy.fft
+
+    return int(scipy.fft.next_fast_len(n, real=True))

@@ -1,0 +1,134 @@
+"""Look at a run from outside: how far it is, and whether its seams are as good as promised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from napari_convfact.batch.cluster import reopen
+from napari_convfact.batch.manifest import Manifest, WorkFolder
+from napari_convfact.batch.plan import TilePlan
+from napari_convfact.batch.process import compute_tile
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.storage.zarr_axes import StoredAxes
+from napari_convfact.storage.zarr_files import read_levels, read_provenance
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes
+    ----------
+    done, total : int
+        Tiles.
+    complete : bool
+        Whether the result has its final name.
+    """
+
+    done: int
+    total: int
+    complete: bool
+
+    def __str__(self) -> str:
+        if self.complete:
+            return f"complete, {self.total} tiles"
+        return f"{self.done} of {self.total} tiles are done"
+
+
+def status(output: Path) -> Status:
+    """Return the progress of a run from its markers.
+
+    Raises
+    ------
+    ValueError
+        If there is no run of that name.
+    """
+    work = WorkFolder(output)
+    if work.exists():
+        manifest = work.manifest()
+        total = len(manifest.plan.tiling)
+        return Status(len(work.done(manifest.recipe_hash)), total, False)
+    total = len(manifest_of(output).plan.tiling)
+    return Status(total, total, True)
+
+
+def manifest_of(output: Path) -> Manifest:
+    """Return the record that a complete result of a run in tiles carries.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    record = read_provenance(output) if output.exists() else {}
+    if "run" not in record:
+        raise ValueError(f"{output} is not the result of a run in tiles.")
+    run = record["run"]
+    recipe = {k: v for k, v in record.items() if k != "run"}
+    return Manifest(recipe, run["constants"], TilePlan.from_dict(run["plan"]), (output.name,))
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What recomputed tiles say.
+
+    Attributes
+    ----------
+    tiles : int
+        How many were recomputed.
+    seam_error : float
+        Largest difference from the stored ones, relative to the range of the result there.
+    predicted : float
+        What the plan promised.
+    """
+
+    tiles: int
+    seam_error: float
+    predicted: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tiles} tiles recomputed with a doubled halo differ from the stored ones by "
+            f"{self.seam_error:.1e} of the range; predicted {self.predicted:.1e}"
+        )
+
+
+def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]:
+    """Recompute random tiles with a doubled halo (a job).
+
+    Parameters
+    ----------
+    output : Path
+        A complete result whose sources are still where they were.
+    count : int
+        Tiles to recompute.
+    seed : int
+        Of the choice.
+
+    Raises
+    ------
+    ValueError
+        If there is no such result, or its sources are gone.
+    """
+    manifest = manifest_of(output)
+    inputs, prepared = reopen(manifest)
+    image, tiling = inputs["image"], prepared.tiling
+    stored = read_levels(output)[0]
+    axes = StoredAxes.of(image.axis_labels, spatial=tiling.ndim)
+    numbers = np.random.default_rng(seed).permutation(len(tiling))[:count]
+    doubled = [2 * h for h in tiling.halo]
+    worst = 0.0
+    for done, number in enumerate(numbers):
+        yield Step(done, len(numbers), f"Recomputing tile {number}")
+        tile = tiling[int(number)]
+        again, *_ = yield from compute_tile(image.data, tile, doubled, prepared)
+        index = axes.index(tile.leading, image.data.shape)
+        box = tuple(slice(a, b) for a, b in zip(tile.start, tile.stop, strict=True))
+        kept = np.asarray(stored[(*index, *box)])
+        low, high = np.percentile(again, [0.1, 99.9])
+        spread = max(high - low, np.finfo(np.float32).tiny)
+        worst = max(worst, float(np.nanmax(np.abs(again - kept)) / spread))
+    return Verification(len(numbers), worst, manifest.plan.seam_error)
