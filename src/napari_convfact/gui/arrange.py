@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _GAP = 0.05  # of the width of what is there
+_FILLED = 0.95  # of the canvas
+_SMALLEST = 1e-9
 
 
 def beside_everything(viewer: Viewer, ndim: int) -> tuple[float, ...]:
@@ -24,6 +26,12 @@ def beside_everything(viewer: Viewer, ndim: int) -> tuple[float, ...]:
     place[-len(low) :] = low[-ndim:]
     place[-1] = right
     return tuple(float(p) for p in place)
+
+
+def bounds(layers: Sequence[Layer], axes: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest corner of layers along the last axes."""
+    corners = np.array([layer.extent.world[:, -axes:] for layer in layers])
+    return corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)
 
 
 def is_free(viewer: Viewer, low: np.ndarray, high: np.ndarray, *, apart_from: Layer) -> bool:
@@ -44,4 +52,21 @@ def bring_into_view(viewer: Viewer, layers: Sequence[Layer]) -> None:
     first = viewer.dims.ndim - len(low)
     for axis in range(len(low)):
         viewer.dims.set_point(first + axis, (low[axis] + high[axis]) / 2)
-    viewer.fit_to_view(layers=list(layers))
+    _fit(viewer, layers)
+
+
+def _fit(viewer: Viewer, layers: Sequence[Layer]) -> None:
+    """Zoom to layers; napari's own way fails where they have fewer axes than the viewer."""
+    if viewer.dims.ndisplay != 2:
+        viewer.reset_view()
+        return
+    low, high = np.full((2, viewer.dims.ndim), np.nan)
+    for layer in layers:
+        begin, end = layer.extent.world
+        low[-layer.ndim :] = np.fmin(low[-layer.ndim :], begin)
+        high[-layer.ndim :] = np.fmax(high[-layer.ndim :], end)
+    shown = list(viewer.dims.displayed)
+    low, high = np.nan_to_num(low[shown]), np.nan_to_num(high[shown])
+    size = np.maximum(high - low, _SMALLEST)
+    viewer.scene.camera.center = tuple((low + high) / 2)
+    viewer.scene.camera.zoom = _FILLED * float(np.min(viewer.canvas.size / size))

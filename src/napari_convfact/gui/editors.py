@@ -115,7 +115,7 @@ class IntegerEditor(Editor):
         low, high = field.field.minimum, field.field.maximum
         self._box.setRange(
             int(low) if low is not None else -_LARGEST_INT,
-            int(high) if high is not None else _LARGEST_INT,
+            min(int(high), _LARGEST_INT) if high is not None else _LARGEST_INT,
         )
         self._box.setSingleStep(int(field.field.step or 1))
         _set_unit(self._box, field)

@@ -81,17 +81,21 @@ class LayerChoice(QComboBox):
 
     def _first_guess(self, layers: list[Layer | None]) -> int:
         if self._item.kind == "image":
-            return _first(layers, lambda layer: not is_kernel(layer), default=0)
+            large = _first(layers, lambda layer: not is_small(layer), default=0)
+            return _first(layers, lambda layer: not is_kernel(layer), default=large)
         if self._item.optional:
             return 0
         return _first(layers, is_kernel, default=len(layers) - 1)
 
 
 def is_kernel(layer: Layer) -> bool:
-    """Whether a layer seems to be a kernel, by its name or as it is small with a middle."""
+    """Whether a layer seems to be a kernel, by its name or its size."""
     words = layer.name.lower()
-    if any(word in words for word in _KERNEL_WORDS):
-        return True
+    return any(word in words for word in _KERNEL_WORDS) or is_small(layer)
+
+
+def is_small(layer: Layer) -> bool:
+    """Whether a layer has the size of a kernel: small, with a sample in its middle."""
     shape = layer.data.shape
     return all(n <= _LARGEST_KERNEL and n % 2 for n in shape) and max(shape) > 1
 

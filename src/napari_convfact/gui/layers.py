@@ -102,8 +102,14 @@ def _own_placement(result: Result, ndim: int, sources: Mapping[str, Layer]) -> d
     if result.units:
         options = {"scale": result.scale, "units": result.units}
     elif sources:
-        like = placement(next(iter(sources.values())), ndim)
+        source = next(iter(sources.values()))
+        like = placement(source, ndim)
         options = {"scale": like["scale"], "units": like["units"]}
+        if not result.scale and min(ndim, source.ndim) > 1:
+            # A picture without a pixel size is as tall as its source, to be seen beside it.
+            low, high = source.extent.world
+            height = result.data.shape[-2 - result.rgb]
+            options["scale"] = np.full(ndim, (high[-2] - low[-2]) / height)
     if result.leading_axes:
         options["axis_labels"] = result.leading_axes
     return options

@@ -21,6 +21,7 @@ class MakeKernelWidget(OperationWidget):
     """Make a PSF or a filter kernel: by optics, from beads, or by formula."""
 
     previews = False
+    repeats = False
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)

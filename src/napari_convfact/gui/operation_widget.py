@@ -59,6 +59,8 @@ class OperationWidget(QWidget):
 
     #: Whether the result can be shown on the visible part of the first input.
     previews = True
+    #: Whether it makes sense to run on the selected layers one after the other.
+    repeats = True
 
     def __init__(self, viewer: Viewer, operation: Operation) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class OperationWidget(QWidget):
         self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
         self.form = ParameterForm(operation.parameters, self.special_editors())
         self.preview = Preview(viewer, operation, self._preview_request, self)
-        self._running: _Run | None = None
+        self._running: Run | None = None
         self._waiting: list[dict[str, Layer]] = []
         self._newest: Layer | None = None
         self._build()
@@ -128,7 +130,7 @@ class OperationWidget(QWidget):
         except ValueError as error:
             self._report_error(error)
             return
-        self._running = _Run(layers, inputs, parameters)
+        self._running = Run(layers, inputs, parameters)
         self._findings.hide()
         self.runner.start(lambda: self.operation.job(inputs, parameters), self.operation.title)
 
@@ -146,7 +148,7 @@ class OperationWidget(QWidget):
         self._run.setEnabled(ready)
         self._run.setToolTip("" if ready else text)
 
-    def add_results(self, results: list[Result], run: _Run) -> list[Layer]:
+    def add_results(self, results: list[Result], run: Run) -> list[Layer]:
         """Add results as layers with their provenance and return them."""
         layers = [
             add_result(
@@ -162,13 +164,13 @@ class OperationWidget(QWidget):
         self._refresh_compare()
         return layers
 
-    def show_layers(self, results: list[Result], layers: list[Layer], run: _Run) -> None:
+    def show_layers(self, results: list[Result], layers: list[Layer], run: Run) -> None:
         """Bring results into view that do not lie on an input."""
         pairs = list(zip(results, layers, strict=True))
         apart = [layer for result, layer in pairs if result.like is None and layer.visible]
         if apart:
-            inputs = [run.layers[result.like] for result in results if result.like is not None]
-            there = [layer for layer in inputs if layer in self.viewer.layers]
+            inputs = {run.layers[result.like] for result in results if result.like is not None}
+            there = [layer for layer in self.viewer.layers if layer in inputs]
             bring_into_view(self.viewer, [*there, *apart])
 
     def findings(self, summary: Mapping[str, Any]) -> str:
@@ -211,9 +213,9 @@ class OperationWidget(QWidget):
         self._content_layout = layout
         return content
 
-    def add_to_content(self, widget: QWidget) -> None:
-        """Put a further widget between the form and the findings."""
-        self._content_layout.insertWidget(1, widget)
+    def add_to_content(self, widget: QWidget, *, at_end: bool = False) -> None:
+        """Put a further widget between the form and the findings, or below both."""
+        self._content_layout.insertWidget(-1 if at_end else 1, widget)
 
     def _footer(self) -> QWidget:
         """Return what stays in sight: what a run will do, and the buttons."""
@@ -237,7 +239,7 @@ class OperationWidget(QWidget):
         row.addWidget(self._run, 2)
         row.addWidget(self._cancel, 1)
         menu = RecipeMenu(self.operation, self._request, self.form.set_values, self)
-        if self.previews:
+        if self.repeats:
             menu.add_action("Run on selected layers", self.run_selected)
         row.addWidget(menu)
         return row
@@ -276,7 +278,6 @@ class OperationWidget(QWidget):
 
     def _on_changed(self) -> None:
         self.refresh()
-        self._scroll.updateGeometry()
         self.preview.update()
 
     def _remember(self) -> None:
@@ -363,7 +364,7 @@ class OperationWidget(QWidget):
             reason = f"{type(error).__name__}: {reason}"
         show_error(f"{self.operation.title}: {reason}")
 
-    def _keep_partial(self, step: Step | None, run: _Run | None) -> None:
+    def _keep_partial(self, step: Step | None, run: Run | None) -> None:
         self._say("Cancelled: nothing was added.")
         if run is None or step is None or step.preview is None:
             return
@@ -387,7 +388,7 @@ class OperationWidget(QWidget):
         self._scroll.ensureWidgetVisible(self._findings)
 
 
-class _Run:
+class Run:
     """What a job was started with."""
 
     def __init__(

@@ -149,13 +149,13 @@ class Preview(QObject):
             return
         where = crop_placement(source, crop, result)
         data = result.data[(slice(None),) * (len(where["scale"]) - source.ndim) + crop.inner]
-        layer = self.layer
-        if layer not in self._viewer.layers or self._kind != (result.name, data.ndim):
+        layer, kind = self.layer, (result.name, data.ndim)
+        if layer is None or layer not in self._viewer.layers or self._kind != kind:
             self._add(data, where, result)
-            self._kind = result.name, data.ndim
-        else:
-            layer.data = data
-            layer.translate = where["translate"]
+            self._kind = kind
+            return
+        layer.data = data
+        layer.translate = where["translate"]
 
     def _add(self, data: Any, where: dict[str, Any], result: Result) -> None:
         if self.layer in self._viewer.layers:
@@ -170,4 +170,5 @@ def _to_show(results: Sequence[Result], ndim: int, like: str) -> Result | None:
     """Return the last picture on the image's grid, or else the last stack of them."""
     pictures = [result for result in results if result.kind == "image" and result.like == like]
     plain = [result for result in pictures if result.data.ndim - result.rgb == ndim]
-    return (plain or pictures or [None])[-1]
+    shown = plain or pictures
+    return shown[-1] if shown else None

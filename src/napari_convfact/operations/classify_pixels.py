@@ -126,7 +126,7 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> Plan
     image = inputs["image"]
     channels = 3 if image.rgb else 1
     count = channels * sum(_COUNTS[name] for name in _FEATURES if getattr(parameters, name))
-    axes = ", ".join(image.axis_labels[-parameters.ndim :])
+    axes = image.last_axes(parameters.ndim)
     text = (
         f"{parameters.ndim}-D over {axes}, about {count} features for each pixel. "
         f"{choose_device(parameters.device).reason}"

@@ -129,8 +129,10 @@ def job(inputs: Mapping[str, SpatialImage], parameters: FactorizeKernel) -> Job[
         found.append(factorization)
     summary = _summary(found)
     if image is not None and not np.iscomplexobj(taps):
-        yield Step(0, 0, "Measuring the ways to apply it")
-        summary |= _times(found[-1], image)
+        for factorization, details in zip(found, summary["details"], strict=True):
+            yield Step(0, 0, "Measuring the ways to apply it")
+            details["milliseconds"] = _milliseconds(factorization, image)
+        summary |= _fastest(found[-1], summary["details"][-1]["milliseconds"])
     results: list[Result] = []
     for row, factorization in enumerate(found):
         number = f"-{row + 1}" if len(found) > 1 else ""
@@ -215,7 +217,7 @@ def _summary(found: Sequence[Factorization]) -> dict[str, Any]:
     }
 
 
-def _times(factorization: Factorization, image: SpatialImage) -> dict[str, Any]:
+def _milliseconds(factorization: Factorization, image: SpatialImage) -> dict[str, float]:
     """Measure the chain and the exact ways on images of this size."""
     ndim = factorization.kernel.ndim
     shape = tuple(int(n) for n in image.data.shape[: image.ndim][-ndim:])
@@ -224,15 +226,22 @@ def _times(factorization: Factorization, image: SpatialImage) -> dict[str, Any]:
     from napari_convfact.factorization.timing import measure_ways
 
     seconds = measure_ways(factorization, shape)
-    milliseconds = {f"{way} (ms)": round(1e3 * time, 3) for way, time in seconds.items()}
-    best = min(seconds, key=lambda way: seconds[way])
+    return {way: round(1e3 * time, 3) for way, time in seconds.items()}
+
+
+def _fastest(factorization: Factorization, milliseconds: Mapping[str, float]) -> dict[str, Any]:
+    if not milliseconds:
+        return {}
+    times = dict(milliseconds)
+    labelled = {f"{way} (ms)": time for way, time in times.items()}
+    best = min(times, key=lambda way: times[way])
     if best != "chain" or factorization.status == "exact":
         verdict = f"Fastest on this image: {_WAYS[best]}, which is exact."
     else:
-        del seconds["chain"]
-        exact = min(seconds, key=lambda way: seconds[way])
+        del times["chain"]
+        exact = min(times, key=lambda way: times[way])
         verdict = f"Fastest on this image: the chain; of the exact ways, {_WAYS[exact]}."
-    return {**milliseconds, "fastest": verdict}
+    return {**labelled, "fastest": verdict}
 
 
 def _filtered(filtered: np.ndarray, image: SpatialImage, kernel: SpatialImage) -> Result:

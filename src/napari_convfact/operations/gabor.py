@@ -155,7 +155,6 @@ def _coverage(bank: GaborBank) -> Result:
         "gabor coverage",
         like=None,
         leading_axes=tuple(f"frequency {name}" for name in _axis_names(bank)),
-        scale=(1.0,) * bank.ndim,
         display={"colormap": "viridis"},
     )
 
@@ -212,7 +211,7 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> Plan:
     _check(image, parameters)
     scales, orientations = parameters.n_scales, parameters.n_orientations
     shape = tuple(image.data.shape[: image.ndim])
-    axes = ", ".join(image.axis_labels[-parameters.ndim :])
+    axes = image.last_axes(parameters.ndim)
     kernels = "" if parameters.preset != "none" else f"{scales * orientations} kernels. "
     text = f"{parameters.ndim}-D over {axes}. {kernels}{choose_device(parameters.device).reason}"
     samples = math.prod(shape)

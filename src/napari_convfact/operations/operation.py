@@ -58,6 +58,13 @@ class SpatialImage:
         """Number of axes without the colour axis."""
         return len(self.data.shape) - self.rgb
 
+    def last_axes(self, count: int) -> str:
+        """Return the names of the last axes, for a sentence."""
+        labels = self.axis_labels[-count:]
+        if all(label.lstrip("-").isdecimal() for label in labels):  # the viewer's own names
+            return f"the last {count} axes"
+        return ", ".join(labels)
+
     @property
     def calibrated(self) -> bool:
         """Whether the voxel size is known."""
@@ -105,7 +112,7 @@ class Result:
     leading_axes : tuple of str
         Names of axes that the input does not have, as ``("scale", "orientation")``.
     scale, units : tuple
-        Voxel size where `like` is None.
+        Voxel size where `like` is None; empty for a picture that has none.
     rgb : bool
         Whether the last axis is colour.
     summary : dict

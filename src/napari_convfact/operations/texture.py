@@ -240,7 +240,7 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Plan:
         "layer": "Takes the kernel layer's bank.",
         "file": "Takes the saved bank.",
     }
-    axes = ", ".join(image.axis_labels[-parameters.ndim :])
+    axes = image.last_axes(parameters.ndim)
     text = (
         f"{parameters.ndim}-D over {axes}. {banks[kind]} {choose_device(parameters.device).reason}"
     )
@@ -266,7 +266,7 @@ INPUTS: Sequence[Input] = (
         kind="labels",
         optional=True,
     ),
-    Input("kernels", "Kernels", "A bank as a layer of kernels.", kind="kernel", optional=True),
+    Input("kernels", "Bank layer", "A bank as a layer of kernels.", kind="kernel", optional=True),
 )
 
 __all__ = ["OPERATION", "Texture"]

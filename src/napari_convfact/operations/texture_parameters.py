@@ -33,8 +33,8 @@ class Texture(Parameters):
     n_kernels: Annotated[
         int,
         Field(
-            "Kernels",
-            "Number of kernels, for each dilation.",
+            "Number of kernels",
+            "For each dilation.",
             minimum=1,
             maximum=256,
             when=_MADE,
@@ -130,7 +130,7 @@ class Texture(Parameters):
         bool, Field("Mosaic", "All kernels in one picture, the best first.", group=_RESULTS)
     ] = True
     kernel_stack: Annotated[
-        bool, Field("Kernels", "The bank as a kernel layer, to use again.", group=_RESULTS)
+        bool, Field("Bank layer", "The bank as a kernel layer, to use again.", group=_RESULTS)
     ] = True
     table: Annotated[
         bool,

@@ -21,7 +21,6 @@ def mosaic_result(bank: KernelBank) -> Result:
         bank.mosaic(),
         "texture bank mosaic",
         like=None,
-        scale=(1.0,) * bank.ndim,
         leading_axes=tuple(f"kernel {axis}" for axis in ("z", "y", "x")[-bank.ndim :]),
         display={"colormap": "gray", "contrast_limits": (0.0, 1.0)},
     )
