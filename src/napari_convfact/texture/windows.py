@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_convfact.convolution.boundary import pad
+from napari_convfact.convolution.boundary import crop, pad
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.texture.images import TextureImage
 from napari_convfact.texture.moments import Moments, concatenate, without_rounding
@@ -24,7 +25,7 @@ def masked_moments_job(
     """Generate the moments of one image over the windows that touch no pixel of weight zero."""
     windows = Windows(image, support, boundary, device)
     if image.weight is None:
-        return (yield from windows.moments_job(np.arange(windows.count), None))
+        return (yield from windows.moments_job())
     outside = "zero" if boundary in ("valid", "zero") else boundary
     padded = pad(torch.as_tensor(image.weight), support.reach, support.reach, outside).numpy()
     weight = _interior(padded, np.zeros(support.ndim, int), support.reach).copy()
@@ -115,47 +116,64 @@ class Windows:
         x = x - self.pivot.reshape(-1, *(1,) * (x.ndim - 1))
         if boundary != "valid":
             x = pad(x, support.reach, support.reach, boundary)
-        self.shape = tuple(x.shape[1:])
-        inner = [n - 2 * r for n, r in zip(self.shape, support.reach, strict=True)]
-        self.count = int(np.prod(inner))
-        self._inner = inner
-        self._values = x.reshape(support.channels, -1)
-        strides = [int(np.prod(self.shape[axis + 1 :])) for axis in range(len(self.shape))]
-        self._strides = np.array(strides)
-        steps = np.concatenate([np.zeros((1, support.ndim), int), support.offsets])
-        self._jumps = torch.as_tensor(steps @ self._strides, device=device)
+        self._x = x
+        self._inner = [n - 2 * r for n, r in zip(x.shape[1:], support.reach, strict=True)]
+        self._steps = np.concatenate([np.zeros((1, support.ndim), int), support.offsets])
 
-    def moments_job(self, targets: np.ndarray, weight: np.ndarray | None) -> Job[Moments]:
-        """Generate the moments of the windows around some interior pixels."""
-        total = len(targets) if weight is None else float(weight.sum())
-        size = len(self._jumps) * self.support.channels
-        first = self._values.new_zeros(size)
-        second = self._values.new_zeros(size, size)
-        length = max(1, _BLOCK // size)
-        for start in range(0, len(targets), length):
-            yield Step(start, len(targets), "Neighbours")
-            block = slice(start, start + length)
-            rows = self._rows(targets[block])
+    def moments_job(
+        self, targets: np.ndarray | None = None, weight: np.ndarray | None = None
+    ) -> Job[Moments]:
+        """Generate the moments of the windows around interior pixels (all by default)."""
+        count = math.prod(self._inner) if targets is None else len(targets)
+        total = float(count) if weight is None else float(weight.sum())
+        size = len(self._steps) * self.support.channels
+        first = self._x.new_zeros(size)
+        second = self._x.new_zeros(size, size)
+        for start, rows in self._blocks(targets, max(1, _BLOCK // size)):
+            yield Step(start, count, "Neighbours")
             weighted = rows
             if weight is not None:
-                weighted = rows * torch.as_tensor(weight[block], device=rows.device)
+                own = weight[start : start + rows.shape[1]]
+                weighted = rows * torch.as_tensor(own, device=rows.device)
             first += weighted.sum(dim=1)
             second += weighted @ rows.T
         mean = first / (total or 1)
         scatter = second - torch.outer(first, mean)
-        pivot = self.pivot.repeat(len(self._jumps))
+        pivot = self.pivot.repeat(len(self._steps))
         moments = Moments(
             self.support,
-            np.array([float(total)]),
+            np.array([total]),
             (mean + pivot)[None].cpu().numpy(),
             scatter[None].cpu().numpy(),
         )
         return without_rounding(moments)
 
-    def _rows(self, targets: np.ndarray) -> Tensor:
-        place = np.stack(np.unravel_index(targets, self._inner), axis=-1)
-        flat = torch.as_tensor(
-            (place + np.array(self.support.reach)) @ self._strides, device=self._values.device
-        )
-        rows = self._values[:, self._jumps[:, None] + flat[None, :]]
-        return rows.movedim(0, 1).reshape(-1, len(targets))
+    def _blocks(self, targets: np.ndarray | None, length: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield the first window's number and the variables ``(size, windows)`` of each block."""
+        if targets is not None:
+            yield from self._gathered(targets, length)
+            return
+        plane = math.prod(self._inner[1:])
+        planes = max(1, length // plane)
+        for first in range(0, self._inner[0], planes):
+            extent = [min(planes, self._inner[0] - first), *self._inner[1:]]
+            corner = [first, *(0,) * (self.support.ndim - 1)]
+            views = []
+            for step in self._steps:
+                start = [
+                    c + r + int(d) for c, r, d in zip(corner, self.support.reach, step, strict=True)
+                ]
+                views.append(crop(self._x, start, extent))
+            yield first * plane, torch.stack(views).reshape(-1, math.prod(extent))
+
+    def _gathered(self, targets: np.ndarray, length: int) -> Iterator[tuple[int, Tensor]]:
+        strides = np.array([math.prod(self._x.shape[i + 2 :]) for i in range(self.support.ndim)])
+        values = self._x.reshape(self.support.channels, -1)
+        jumps = torch.as_tensor(self._steps @ strides, device=values.device)
+        for start in range(0, len(targets), length):
+            place = np.stack(
+                np.unravel_index(targets[start : start + length], self._inner), axis=-1
+            )
+            flat = (place + np.array(self.support.reach)) @ strides
+            rows = values[:, jumps[:, None] + torch.as_tensor(flat, device=values.device)]
+            yield start, rows.movedim(0, 1).reshape(-1, len(flat))
