@@ -20,6 +20,7 @@ from napari_convfact.deconvolution.settings import (
 from napari_convfact.deconvolution.stack import within_stack
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.threads import on_one_torch_thread
 from napari_convfact.foundation.validate import Missing, check_image, check_psf
 
 __all__ = ["Deconvolution", "deconvolve", "deconvolve_job"]
@@ -180,7 +181,7 @@ def deconvolve_job(image: Any, psf: Any, **options: Any) -> Job[Deconvolution]:
     ValueError
         At once, if an option is not legal; about the arrays when it is first advanced.
     """
-    return _job(image, psf, Settings(**options))
+    return on_one_torch_thread(_job(image, psf, Settings(**options)))
 
 
 def _job(image: Any, psf: Any, settings: Settings) -> Job[Deconvolution]:

@@ -17,6 +17,7 @@ from napari_convfact.convolution.boundary import crop, source_index
 from napari_convfact.convolution.circulant import transfer_function
 from napari_convfact.convolution.prior import prior_symbol
 from napari_convfact.foundation import fft
+from napari_convfact.foundation.threads import one_torch_thread
 
 BOUNDARIES = ("periodic", "reflect", "zero")
 
@@ -104,10 +105,11 @@ class DirectFilter:
         torch.Tensor
             The estimate, of the image's shape.
         """
-        spectrum = fft.rfftn(self._lay_on_torus(image), self.torus_shape)
-        spectrum.mul_(self.gain)
-        estimate = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
-        return crop(estimate, (0,) * len(self.shape), self.shape).contiguous()
+        with one_torch_thread():
+            spectrum = fft.rfftn(self._lay_on_torus(image), self.torus_shape)
+            spectrum.mul_(self.gain)
+            estimate = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
+            return crop(estimate, (0,) * len(self.shape), self.shape).contiguous()
 
     def _lay_on_torus(self, image: Tensor) -> Tensor:
         if self.boundary == "reflect":
