@@ -183,6 +183,13 @@ def test_the_rule_is_told():
     assert "CPU" in deconvolve(image, PSF, device="cpu").message
 
 
+@pytest.mark.parametrize("number", [np.float32(0.25), np.float64(0.25), np.array(0.25)[()]])
+def test_numbers_may_be_numpys(number):
+    image = RNG.random((12, 12))
+    assert deconvolve(image, PSF, strength=number).strength == 0.25
+    assert deconvolve(image, PSF, method="pseudo-inverse", rcond=number).strength == 0.25
+
+
 def test_richardson_lucy_never_goes_below_zero():
     scene = np.zeros((24, 24))
     scene[12, 12] = 1000
@@ -203,7 +210,8 @@ BAD_OPTIONS = [
     ({"strength": np.nan}, "strength must be"),
     ({"strength": True}, "strength must be"),
     ({"strength": "gcv"}, "strength must be auto, discrepancy or a positive number"),
-    ({"rcond": 0}, "rcond must be"),
+    ({"rcond": 0}, "rcond must be a number from 1e-12 to 1, not 0"),
+    ({"rcond": "auto"}, "rcond must be"),
     ({"rcond": 2.0}, "rcond must be"),
     ({"iterations": 0}, "iterations must be 'auto' or a whole number"),
     ({"iterations": 2.5}, "iterations must be"),

@@ -81,7 +81,7 @@ def choose_strength(items: np.ndarray, psf: np.ndarray, settings: Settings) -> t
         What to do.
     """
     given = settings.rcond if settings.method == "pseudo-inverse" else settings.strength
-    if isinstance(given, (int, float)):
+    if given is not None and not isinstance(given, str):
         return float(given), "given"
     model = image_model(items, psf, applied_prior(settings))
     if settings.method == "pseudo-inverse":

@@ -19,6 +19,8 @@ StrengthRule = Literal["auto", "discrepancy"]
 # Where a singular value of the PSF is no more than round-off.
 _LEAST_RCOND = 1e-12
 
+_LEAST_POSITIVE = math.ulp(0.0)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -49,17 +51,16 @@ class Settings:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             _check_choice(name, getattr(self, name), allowed)
-        if isinstance(self.strength, str):
-            _check_choice("strength", self.strength, ("auto", "discrepancy", "a positive number"))
-        else:
-            _check_number("strength", self.strength, above=0)
-        if self.rcond is not None and not _LEAST_RCOND <= self.rcond <= 1:
+        if not isinstance(self.strength, str):
+            _check_number("strength", self.strength, least=_LEAST_POSITIVE)
+        elif self.strength not in ("auto", "discrepancy"):
             raise ValueError(
-                f"rcond must be None or from {_LEAST_RCOND:g} to 1, not {self.rcond!r}: it is a "
-                "threshold relative to the PSF's largest gain."
+                f"strength must be auto, discrepancy or a positive number, not {self.strength!r}."
             )
+        if self.rcond is not None:
+            _check_number("rcond", self.rcond, least=_LEAST_RCOND, most=1)
         _check_iterations(self.iterations)
-        _check_number("tolerance", self.tolerance, above=0)
+        _check_number("tolerance", self.tolerance, least=_LEAST_POSITIVE)
         _check_number("background", self.background)
 
 
@@ -78,11 +79,16 @@ def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be {', '.join(first)} or {last}, not {value!r}.")
 
 
-def _check_number(name: str, value: Any, above: float = -math.inf) -> None:
+def _check_number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> None:
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > above):
-        kind = "a finite number" if above == -math.inf else f"a number above {above:g}"
-        raise ValueError(f"{name} must be {kind}, not {value!r}.")
+    if number and math.isfinite(value) and least <= value <= most:
+        return
+    kind = "a finite number"
+    if least == _LEAST_POSITIVE:
+        kind = "a number above 0"
+    elif math.isfinite(most):
+        kind = f"a number from {least:g} to {most:g}"
+    raise ValueError(f"{name} must be {kind}, not {value!r}.")
 
 
 def _check_iterations(iterations: Any) -> None:
