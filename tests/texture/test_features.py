@@ -163,10 +163,20 @@ def test_each_group_can_be_had_alone(texture_patches, bank, group):
     np.testing.assert_allclose(table, whole[table.columns])
 
 
-def test_the_job_reports_each_image(texture_patches, bank):
-    steps = list(residual_features_job(texture_patches[0][:4], bank))
-    assert len(steps) >= 4
-    assert {step.total for step in steps} == {4, len(bank)}
+def test_the_job_reports_each_shape(texture_patches, bank):
+    patch = texture_patches[0][0]
+    steps = list(residual_features_job([patch, patch, patch[:40], patch[:50]], bank))
+    started = [step.done for step in steps if step.message == "Features of textures"]
+    assert started == [0, 2, 3]
+
+
+def test_a_stack_has_the_rows_of_its_images(texture_patches, bank):
+    patches = texture_patches[0][::15]
+    together = residual_features(patches, bank)
+    for index, patch in enumerate(patches):
+        alone = residual_features(patch, bank).loc[0]
+        # float32 sums in another order.
+        np.testing.assert_allclose(together.loc[index], alone, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(

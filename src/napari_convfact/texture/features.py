@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture import statistics
 from napari_convfact.texture.images import TextureImage, split_stack, texture_images
+from napari_convfact.texture.measure import runs_of_one_shape
 from napari_convfact.texture.model_features import model_features
 from napari_convfact.texture.residuals import Residuals
 
@@ -129,18 +130,21 @@ def residual_features_job(
     rows: list[np.ndarray] = []
     index: list[Any] = []
     names: list[str] = []
-    for number, image in enumerate(checked):
-        yield Step(number, len(checked), "Features of textures")
-        label_image = None if label_images is None else label_images[number]
-        regions = [_whole(image)] if label_image is None else list(_regions(image, label_image))
+    done = 0
+    for block in _blocks(checked, alone=labels is not None):
+        yield Step(done, len(checked), "Features of textures")
+        numbers = range(done, done + len(block))
+        done += len(block)
+        label_image = None if label_images is None else label_images[numbers[0]]
+        regions = [_whole(block[0])] if label_image is None else _regions(block[0], label_image)
         if not regions:
             continue
-        residual = yield from recipe.residual_rows(image, regions)
+        residual = yield from recipe.residual_rows(block, regions)
         values = None if label_image is None else [int(region.label or 0) for region in regions]
-        models = model_features(image, label_image, values, dilations, groups)
+        models = model_features(block, label_image, values, dilations, groups)
         rows.append(np.column_stack([residual, *models.values()]))
         names = recipe.names + list(models)
-        index += [number if region.label is None else (number, region.label) for region in regions]
+        index += numbers if values is None else [(numbers[0], value) for value in values]
     if not rows:
         raise ValueError("There is no label besides 0: paint at least one.")
     table = pd.DataFrame(np.concatenate(rows), columns=names)
@@ -174,11 +178,16 @@ class _Recipe:
         self.names: list[str] = []
         self._residuals = Residuals(bank, device)
 
-    def residual_rows(self, image: TextureImage, regions: list[_Region]) -> Job[np.ndarray]:
-        """Generate the columns that come from residuals, a row for each region."""
+    def residual_rows(
+        self, images: Sequence[TextureImage], regions: Sequence[_Region]
+    ) -> Job[np.ndarray]:
+        """Generate the columns that come from residuals.
+
+        There is a row for each image, or for each region where there is one image.
+        """
         if not self.groups:
-            return np.empty((len(regions), 0))
-        x = self._centred(image, regions)
+            return np.empty((len(images) * len(regions), 0))
+        x = self._centred(images, regions)
         columns: list[dict[str, list[Tensor]]] = [{} for _ in regions]
         least, winner = torch.full_like(x, torch.inf), torch.zeros_like(x, dtype=torch.int64)
         length = max(1, _BLOCK // x.numel())
@@ -198,38 +207,50 @@ class _Recipe:
         for row, region in zip(joined, regions, strict=True):
             self._compare(row, winner, region)
         self.names = [f"{kernel} {name}" for name in joined[0] for kernel in self.bank.names]
-        return np.stack([torch.cat(list(row.values())).numpy() for row in joined])
+        return np.concatenate([torch.cat(list(row.values())).numpy().T for row in joined])
 
-    def _centred(self, image: TextureImage, regions: list[_Region]) -> Tensor:
-        data = image.data[0].astype(np.float32)
-        shares = [(region.weight * data[region.window]).sum() for region in regions]
-        return torch.as_tensor(data - np.float32(np.mean(shares)), device=self.device)
+    def _centred(self, images: Sequence[TextureImage], regions: Sequence[_Region]) -> Tensor:
+        """Return the images ``(images, *n)`` less the mean of their regions' means."""
+        data = np.stack([image.data[0] for image in images]).astype(np.float32)
+        axes = tuple(range(1, data.ndim))
+        means = [(data[:, *region.window] * region.weight).sum(axis=axes) for region in regions]
+        mean = np.mean(means, axis=0).astype(np.float32)
+        return torch.as_tensor(data - mean.reshape(-1, *(1,) * len(axes)), device=self.device)
 
     def _statistics(self, x: Tensor, stack: Tensor, region: _Region) -> dict[str, Tensor]:
-        """Return what is known of each residual for itself."""
+        """Return what is known of each residual for itself, ``(kernels, images)`` each."""
         weight = torch.as_tensor(region.weight, dtype=x.dtype, device=x.device)
-        e = stack[(slice(None), *region.window)]
+        e = stack[:, :, *region.window].flatten(0, 1)
         values: dict[str, Tensor] = {}
         if "energy" in self.groups:
-            inside = x[region.window]
-            mean = (inside * weight).sum()
-            values |= statistics.energies(e, weight, ((inside - mean).square() * weight).sum())
+            inside = x[:, *region.window].flatten(1)
+            flat = weight.flatten()
+            variance = (inside - (inside @ flat)[:, None]).square() @ flat
+            values |= statistics.energies(e, weight, variance.repeat(len(stack)))
         if "shape" in self.groups:
             values |= statistics.shape(e, weight)
         if "whiteness" in self.groups:
             values |= statistics.whiteness(e, weight)
         if "blocks" in self.groups:
             values |= statistics.heterogeneity(e, weight, self.blocks)
-        return values
+        return {name: value.reshape(len(stack), len(x)) for name, value in values.items()}
 
     def _compare(self, row: dict[str, Tensor], winner: Tensor, region: _Region) -> None:
         """Add what is known of the kernels beside each other."""
         if "energy" in self.groups:
-            row["log_excess"] = row["log_mse"] - row["log_mse"].min()
+            row["log_excess"] = row["log_mse"] - row["log_mse"].min(dim=0).values
         if "usage" in self.groups:
+            inside = winner[:, *region.window].cpu().flatten(1)
             weight = torch.as_tensor(region.weight, dtype=torch.float32).flatten()
-            wins = torch.zeros(len(self.bank))
-            row["wins"] = wins.index_add_(0, winner[region.window].cpu().flatten(), weight)
+            wins = torch.zeros(len(inside), len(self.bank))
+            row["wins"] = wins.scatter_add_(1, inside, weight.expand(len(inside), -1)).T
+
+
+def _blocks(images: Sequence[TextureImage], *, alone: bool) -> list[Sequence[TextureImage]]:
+    """Split images into blocks that share their shape and have no weights, or are one image."""
+    if alone or any(image.weight is not None for image in images):
+        return [[image] for image in images]
+    return list(runs_of_one_shape(images, _BLOCK // 4))
 
 
 def _whole(image: TextureImage) -> _Region:
@@ -238,20 +259,23 @@ def _whole(image: TextureImage) -> _Region:
     return _Region(window, weight / max(weight.sum(), np.finfo(float).tiny))
 
 
-def _regions(image: TextureImage, labels: np.ndarray) -> Iterator[_Region]:
+def _regions(image: TextureImage, labels: np.ndarray) -> list[_Region]:
     import scipy.ndimage
 
     values, compact = np.unique(labels, return_inverse=True)
     compact = compact.reshape(labels.shape)
     first = int(np.searchsorted(values, 0)) if 0 in values else None
     windows = scipy.ndimage.find_objects(compact + 1)
+    regions = []
     for index, (value, window) in enumerate(zip(values, windows, strict=True)):
         if index == first:
             continue
         weight = (compact[window] == index).astype(float)
         if image.weight is not None:
             weight *= image.weight[window]
-        yield _Region(window, weight / max(weight.sum(), np.finfo(float).tiny), int(value))
+        weight /= max(weight.sum(), np.finfo(float).tiny)
+        regions.append(_Region(window, weight, int(value)))
+    return regions
 
 
 def _label_images(labels: Any, images: Sequence[TextureImage], ndim: int) -> list[np.ndarray]:

@@ -25,7 +25,7 @@ def moments_job(
     """Generate the moments of images of any shapes, in blocks of equal ones."""
     for shape in {image.shape for image in images}:
         support.check_fits(shape)
-    blocks = list(_blocks(images))
+    blocks = runs_of_one_shape(images, _BLOCK)
     parts: list[Moments] = []
     done = 0
     for block in blocks:
@@ -86,12 +86,12 @@ def _block_job(
     return concatenate(parts)
 
 
-def _blocks(images: Sequence[TextureImage]) -> list[list[TextureImage]]:
-    """Split a sequence into runs of one shape that fit into memory together."""
+def runs_of_one_shape(images: Sequence[TextureImage], size: int) -> list[list[TextureImage]]:
+    """Split a sequence into runs of one shape with about `size` values each."""
     blocks: list[list[TextureImage]] = []
     for image in images:
         last = blocks[-1] if blocks else []
-        full = last and (len(last) + 1) * image.data.size > _BLOCK
+        full = last and (len(last) + 1) * image.data.size > size
         if last and not full and last[0].data.shape == image.data.shape:
             last.append(image)
         else:

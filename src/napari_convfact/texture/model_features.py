@@ -18,18 +18,18 @@ _RIDGE = 1e-4
 
 
 def model_features(
-    image: TextureImage,
+    images: Sequence[TextureImage],
     labels: np.ndarray | None,
     values: Sequence[int] | None,
     dilations: Sequence[int],
     groups: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Return columns with a row for the image, or for each of its labels.
+    """Return columns with a row for each image, or for each label of the only image.
 
     Parameters
     ----------
-    image : TextureImage
-        Of one channel.
+    images : sequence of TextureImage
+        Of one shape and one channel.
     labels : numpy.ndarray or None
         Whole numbers, ``(*n)``.
     values : sequence of int or None
@@ -47,8 +47,8 @@ def model_features(
     columns: dict[str, np.ndarray] = {}
     wanted = set(groups) & {"model", "anisotropy"}
     for dilation in dilations if wanted else ():
-        support = make_support(1, dilation, len(image.shape))
-        moments = _moments(image, labels, values, support)
+        support = make_support(1, dilation, len(images[0].shape))
+        moments = _moments(images, labels, values, support)
         weights = solve(moments, "symmetric", _RIDGE)
         enough = np.where(moments.weight > weights.shape[1], 1.0, np.nan)
         free = weights[..., 0] * enough[:, None]
@@ -60,16 +60,19 @@ def model_features(
 
 
 def _moments(
-    image: TextureImage, labels: np.ndarray | None, values: Sequence[int] | None, support: Support
+    images: Sequence[TextureImage],
+    labels: np.ndarray | None,
+    values: Sequence[int] | None,
+    support: Support,
 ) -> Moments:
     size = 1 + support.size
-    rows = 1 if values is None else len(values)
-    if any(k > n for k, n in zip(support.extent, image.shape, strict=True)):
+    rows = len(images) if values is None else len(values)
+    if any(k > n for k, n in zip(support.extent, images[0].shape, strict=True)):
         empty = np.zeros((rows, size, size))
         return Moments(support, np.zeros(rows), empty[:, 0], empty)
     if labels is None or values is None:
-        return image_moments([image], support)
-    return label_moments(image, labels, values, support)
+        return image_moments(images, support)
+    return label_moments(images[0], labels, values, support)
 
 
 def _model_columns(
