@@ -21,13 +21,14 @@ class FileEditor(TextEditor):
     def __init__(self, kinds: str, *, save: bool = False) -> None:
         super().__init__()
         self._kinds = kinds
-        self._ask = QFileDialog.getSaveFileName if save else QFileDialog.getOpenFileName
+        self._save = save
         button = QPushButton("Browse")
         button.clicked.connect(self.browse)
         self._row.addWidget(button)
 
     def browse(self) -> None:
         """Ask for the file and show its path."""
-        path, _ = self._ask(self, "Choose a file", self.value(), self._kinds)
+        ask = QFileDialog.getSaveFileName if self._save else QFileDialog.getOpenFileName
+        path, _ = ask(self, "Choose a file", self.value(), self._kinds)
         if path:
             self.set_value(path)

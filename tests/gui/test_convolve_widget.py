@@ -1,0 +1,116 @@
+"""Convolve in the viewer."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from qtpy.QtWidgets import QFileDialog
+from tests.gui.helpers import (
+    PLACE,
+    assert_same_place,
+    open_widget,
+    provenance_of,
+    run_and_cancel,
+    run_and_fail,
+    run_to_end,
+)
+
+import napari_convfact as cf
+
+
+@pytest.fixture
+def convolve(make_napari_viewer):
+    """A viewer with a calibrated, shifted volume, and the widget."""
+    viewer = make_napari_viewer()
+    scene = np.random.default_rng(0).random((4, 48, 56), dtype=np.float32)
+    viewer.add_image(scene, name="cells", **PLACE)
+    return viewer, open_widget(viewer, "Convolve")
+
+
+@pytest.fixture
+def bank_file(tmp_path):
+    kernels = np.random.default_rng(1).normal(size=(3, 5, 5)).astype(np.float32)
+    path = tmp_path / "bank.npz"
+    cf.KernelBank(kernels).save(path)
+    return path
+
+
+def test_a_kernel_layer_is_applied_in_place(convolve, qtbot):
+    viewer, widget = convolve
+    source = viewer.layers["cells"]
+    before = source.data.copy()
+    kernel = np.arange(15, dtype=np.float32).reshape(3, 5)
+    viewer.add_image(kernel, name="kernel", scale=(0.1, 0.1), units=("um", "um"))
+    widget.choices["kernel"].choose(viewer.layers["kernel"])
+    (result,) = run_to_end(widget, qtbot)
+    expected = [scipy.ndimage.convolve(plane, kernel, mode="reflect") for plane in before]
+    np.testing.assert_allclose(result.data, expected, rtol=1e-5)
+    assert_same_place(result, source)
+    provenance_of(result, "convolve")
+    np.testing.assert_array_equal(source.data, before)
+
+
+def test_browse_chooses_a_bank_and_gives_a_map_for_each_kernel(
+    convolve, bank_file, qtbot, monkeypatch
+):
+    viewer, widget = convolve
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(bank_file), ""))
+    widget.form.set_values({"kind": "file"})
+    assert not widget._run.isEnabled()
+    assert "Choose the file" in widget._plan.text()
+    widget.form.editor("file").browse()
+    assert widget._run.isEnabled()
+    (result,) = run_to_end(widget, qtbot)
+    assert result.data.shape == (3, 4, 48, 56)
+    assert result.axis_labels[0] == "kernel"
+    assert_same_place(result, viewer.layers["cells"])
+
+
+def test_browsing_in_vain_keeps_the_path(convolve, monkeypatch):
+    _, widget = convolve
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    widget.form.set_values({"kind": "file", "file": "old.npz"})
+    widget.form.editor("file").browse()
+    assert widget.form.values()["file"] == "old.npz"
+
+
+def test_a_file_that_holds_no_kernels_is_one_error(convolve, qtbot, tmp_path):
+    _, widget = convolve
+    path = tmp_path / "notes.safetensors"
+    path.write_text("no tensors here")
+    widget.form.set_values({"kind": "file", "file": str(path)})
+    assert run_and_fail(widget, qtbot).startswith("Convolve: ")
+
+
+@pytest.mark.parametrize("result", ["filtered", "sharpened"])
+def test_the_preview_equals_the_run(convolve, qtbot, result):
+    viewer, widget = convolve
+    viewer.reset_view()
+    widget.form.set_values({"sigma": 1.0, "result": result})
+    widget._preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
+    shown = widget.preview.layer.data[0].copy()
+    plane = round(viewer.layers["cells"].world_to_data(viewer.dims.point)[0])
+    (layer,) = run_to_end(widget, qtbot)
+    np.testing.assert_allclose(shown, layer.data[plane], rtol=1e-4, atol=1e-5)
+    assert "Convolve preview" not in viewer.layers
+
+
+def test_the_preview_of_a_bank_is_a_stack(convolve, bank_file, qtbot):
+    viewer, widget = convolve
+    viewer.reset_view()
+    widget.form.set_values({"kind": "file", "file": str(bank_file)})
+    widget._preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
+    layer = widget.preview.layer
+    assert layer.data.shape == (3, 1, 48, 56)
+    np.testing.assert_allclose(layer.scale, (1, *PLACE["scale"]))
+
+
+def test_cancel_answers(convolve, qtbot):
+    viewer, widget = convolve
+    rng = np.random.default_rng(2)
+    viewer.add_image(rng.random((8, 512, 512), dtype=np.float32), name="large")
+    viewer.add_image(rng.random((64, 31, 31), dtype=np.float32), name="kernel stack")
+    widget.choices["image"].choose(viewer.layers["large"])
+    widget.choices["kernel"].choose(viewer.layers["kernel stack"])
+    run_and_cancel(widget, qtbot, stack=True)
