@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.signal
 from scipy.interpolate import CubicSpline
 
 from napari_convfact.foundation.job import Job, Step, run
@@ -158,7 +157,10 @@ class _LateralGrid:
         """Return the intensity in each pixel."""
         plane = emitted(self._radius)
         if self._aperture is not None:
-            plane = scipy.signal.fftconvolve(plane, self._aperture, mode="valid")
+            # Takes half a second to import, which a form that only asks for the size would feel.
+            from scipy.signal import fftconvolve
+
+            plane = fftconvolve(plane, self._aperture, mode="valid")
         if excited is not None:
             rows, columns = self._margins
             inner = self._radius[rows : rows + plane.shape[0], columns : columns + plane.shape[1]]
