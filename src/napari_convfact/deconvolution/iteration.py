@@ -100,7 +100,9 @@ class Iteration:
         self._compare()
         self._project_back()
         # Total variation trades likelihood for calm, so there the sign says nothing.
-        if not self._total_variation and self._slope_towards_result() > 0:
+        # Where nothing was predicted, the slope is round-off of either sign.
+        checked = self._extrapolation.factor > 0 and not self._total_variation
+        if checked and self._slope_towards_result() > 0:
             self._take_plain_step()
         self.schedule.append((self._extrapolation.factor, self._scale))
 
