@@ -33,10 +33,8 @@ _ON_TORUS: dict[str, Reading] = {
 _SAMPLE, _SAMPLES = 2**22, 8
 # Voxels of the torus on which the tail of an inverse filter is measured.
 _TAIL = 2**24
-# Least-squares tiles are solved this much more exactly than one image would be: what is left
-# of the error ends at a tile's border, where the eye finds it.
-_TILE_TOLERANCE = 1e-4
-_MOST_ITERATIONS = 100
+# As for an image in memory: what is left of the error is at the volume's faces.
+_MOST_ITERATIONS = 50
 
 
 def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[dict[str, Any]]:
@@ -182,16 +180,14 @@ class DeconvolutionTiles(ABC):
         profiles = []
         for axis in range(self.ndim):
             size = [
-                min(n, max(64, (6 if a == axis else 2) * k))
+                min(n, max(128, 12 * k) if a == axis else max(64, 3 * k))
                 for a, (n, k) in enumerate(zip(spatial, self.kernel.shape, strict=True))
             ]
             size = list(_shrink(size, axis, _SAMPLE))
             yield Step(0, 0, f"Measuring how far a cut across axis {axis + 1} is felt")
             windows = sample_windows(image.data, size, _SAMPLES)
             sample = max(windows, key=lambda window: float(np.nanstd(window)))
-            profile = yield from cut_profile(self._apply_once, sample, axis)
-            # On a torus the sample's other end is cut, too.
-            profiles.append(profile[: len(profile) // 2] if self.reading == "periodic" else profile)
+            profiles.append((yield from cut_profile(self._apply_once, sample, axis)))
         return Reach.from_profiles(profiles, tolerance)
 
     def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
@@ -320,7 +316,7 @@ class LeastSquaresTiles(DeconvolutionTiles):
         def solve(values: np.ndarray) -> Job[np.ndarray]:
             image = as_tensor(values, settings, self.device)
             result = yield from solver.solve(
-                image, mean=mean, tolerance=_TILE_TOLERANCE, max_iterations=most
+                image, mean=mean, tolerance=settings.tolerance, max_iterations=most
             )
             return result.solution.cpu().numpy()
 

@@ -63,6 +63,17 @@ class Destination:
             for kernel in np.ndindex(*block.shape[: block.ndim - ndim]):
                 pyramid.write((*kernel, *tile.leading), tile.start, block[kernel])
 
+    def read(self, tile: Tile) -> list[np.ndarray]:
+        """Return what was written of a tile."""
+        values = []
+        for pyramid in self.pyramids:
+            kernels = pyramid.shape[: len(pyramid.shape) - len(tile.leading) - len(tile.start)]
+            block = np.empty((*kernels, *tile.size), np.float32)
+            for kernel in np.ndindex(*kernels):
+                block[kernel] = pyramid.read((*kernel, *tile.leading), tile.start, tile.stop)
+            values.append(block)
+        return values
+
 
 def describe(output: Output, image: SpatialImage) -> SpatialImage:
     """Return an output's place and shape; it has no voxels yet."""
@@ -83,7 +94,11 @@ def create_results(
     tiling = manifest.plan.tiling
     record = manifest.recipe | {
         "summary": {**summary, "message": str(manifest.plan)},
-        "run": {"constants": manifest.constants, "plan": manifest.plan.to_dict()},
+        "run": {
+            "constants": manifest.constants,
+            "plan": manifest.plan.to_dict(),
+            "files": list(manifest.files),
+        },
     }
     for file, output in zip(manifest.files, outputs, strict=True):
         create_pyramid(

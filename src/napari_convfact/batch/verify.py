@@ -11,9 +11,9 @@ from napari_convfact.batch.cluster import reopen
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.plan import TilePlan
 from napari_convfact.batch.process import compute_tile
+from napari_convfact.batch.store import Destination
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.storage.zarr_axes import StoredAxes
-from napari_convfact.storage.zarr_files import read_levels, read_provenance
+from napari_convfact.storage.zarr_files import read_provenance
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def manifest_of(output: Path) -> Manifest:
         raise ValueError(f"{output} is not the result of a run in tiles.")
     run = record["run"]
     recipe = {k: v for k, v in record.items() if k != "run"}
-    return Manifest(recipe, run["constants"], TilePlan.from_dict(run["plan"]), (output.name,))
+    plan = TilePlan.from_dict(run["plan"])
+    return Manifest(recipe, run["constants"], plan, tuple(run["files"]))
 
 
 @dataclass(frozen=True)
@@ -116,19 +117,20 @@ def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]
     manifest = manifest_of(output)
     inputs, prepared = reopen(manifest)
     image, tiling = inputs["image"], prepared.tiling
-    stored = read_levels(output)[0]
-    axes = StoredAxes.of(image.axis_labels, spatial=tiling.ndim)
+    stored = Destination(output.parent, manifest.files, prepared.method.outputs, image, tiling)
     numbers = np.random.default_rng(seed).permutation(len(tiling))[:count]
     doubled = [2 * h for h in tiling.halo]
     worst = 0.0
     for done, number in enumerate(numbers):
         yield Step(done, len(numbers), f"Recomputing tile {number}")
         tile = tiling[int(number)]
-        again, *_ = yield from compute_tile(image.data, tile, doubled, prepared)
-        index = axes.index(tile.leading, image.data.shape)
-        box = tuple(slice(a, b) for a, b in zip(tile.start, tile.stop, strict=True))
-        kept = np.asarray(stored[(*index, *box)])
-        low, high = np.percentile(again, [0.1, 99.9])
-        spread = max(high - low, np.finfo(np.float32).tiny)
-        worst = max(worst, float(np.nanmax(np.abs(again - kept)) / spread))
+        again = yield from compute_tile(image.data, tile, doubled, prepared)
+        pairs = zip(again, stored.read(tile), strict=True)
+        worst = max(worst, *(_relative_error(new, old) for new, old in pairs))
     return Verification(len(numbers), worst, manifest.plan.seam_error)
+
+
+def _relative_error(new: np.ndarray, old: np.ndarray) -> float:
+    low, high = np.nanpercentile(new, [0.1, 99.9])
+    spread = max(high - low, np.finfo(np.float32).tiny)
+    return float(np.nanmax(np.abs(new - old), initial=0.0) / spread)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.batch.plan import BASE_MEMORY
 from napari_convfact.batch.registry import can_be_tiled
 from napari_convfact.batch.run import SEAM_ERROR, Options, Request, plan_job, tiled_job
 from napari_convfact.batch.verify import status, verify_job
@@ -103,7 +104,8 @@ def wants_tiles(
     if options.resume or options.shard or options.scheduler:
         return True
     budget = memory_budget(options.memory_limit)
-    needed = operation.plan(inputs, parameters).memory if operation.plan else 0.0
+    arrays = operation.plan(inputs, parameters).memory if operation.plan else 0.0
+    needed = BASE_MEMORY + arrays
     if needed <= budget:
         return False
     if can_be_tiled(operation) and ending(output) == ".zarr":
@@ -167,7 +169,7 @@ def _plan(
     if operation.plan is not None:
         plan = operation.plan(inputs, parameters)
         print(plan.text)
-        print(f"In memory: about {format_bytes(plan.memory)}.")
+        print(f"In memory: about {format_bytes(BASE_MEMORY + plan.memory)}.")
     if not can_be_tiled(operation):
         return
     request = Request(operation, parameters, inputs, Path(options.output))

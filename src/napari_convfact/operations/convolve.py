@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def job(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[list[Result]]:
     """Convolve ``inputs["image"]``."""
-    _check(inputs, parameters)
+    check_inputs(inputs, parameters)
     yield Step(0, 0, "Preparing the kernel")
     image = inputs["image"]
     if parameters.kind == "file" and parameters.depth:
         return [(yield from _feature_maps(image, parameters))]
-    kernel = _kernel(inputs, parameters)
+    kernel = chosen_kernel(inputs, parameters)
     from napari_convfact.convolution.convolve import convolve_job
 
     values = yield from convolve_job(
@@ -45,7 +45,7 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[list[Re
     return [_result(values, kernel, image, parameters)]
 
 
-def _kernel(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Any:
+def chosen_kernel(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Any:
     """Return a name, an array or a bank."""
     kind = _kind(inputs, parameters)
     if kind in NAMED:
@@ -155,7 +155,8 @@ def _feature_maps(image: SpatialImage, parameters: Convolve) -> Job[Result]:
     )
 
 
-def _check(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> None:
+def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> None:
+    """Raise a ValueError if the parameters and the kernel do not fit the image."""
     image, kind = inputs["image"], _kind(inputs, parameters)
     if kind == "layer":
         _check_layer(image, inputs["kernel"], parameters)
@@ -189,7 +190,7 @@ def _check_layer(image: SpatialImage, kernel: SpatialImage, parameters: Convolve
 
 def plan(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Plan:
     """Say what a run will do; raise ValueError if it cannot."""
-    _check(inputs, parameters)
+    check_inputs(inputs, parameters)
     image = inputs["image"]
     kind, kernels = _kind(inputs, parameters), 1
     text = f"Kernel: {kind}"

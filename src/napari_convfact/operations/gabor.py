@@ -24,9 +24,9 @@ _TURN = {"colormap": "hsv", "contrast_limits": (-math.pi, math.pi)}
 _HALF_TURN = {"colormap": "hsv", "contrast_limits": (0.0, math.pi)}
 
 
-_STACKS = ("energy", "phase")
-_MAPS = ("strongest", "orientation", "coherence")
-_DISPLAY: dict[str, dict[str, Any]] = {
+STACKS = ("energy", "phase")
+MAPS = ("strongest", "orientation", "coherence")
+DISPLAY: dict[str, dict[str, Any]] = {
     "energy": {"colormap": "magma"},
     "phase": _TURN,
     "strongest": {"colormap": "magma"},
@@ -38,14 +38,14 @@ _DISPLAY: dict[str, dict[str, Any]] = {
 def job(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> Job[list[Result]]:
     """Filter ``inputs["image"]`` with a Gabor bank and return what is ticked."""
     image = inputs["image"]
-    _check(image, parameters)
+    check_inputs(image, parameters)
     yield Step(0, 0, "Making the bank")
     bank = make_bank(parameters)
     weights = _weights(bank, parameters)
     from napari_convfact.gabor.responses import gabor_filter
 
     results: list[Result] = []
-    wanted = [name for name in (*_STACKS, *_MAPS) if getattr(parameters, name)]
+    wanted = [name for name in (*STACKS, *MAPS) if getattr(parameters, name)]
     if wanted or parameters.colours:
         responses = gabor_filter(
             luminance(image), bank, boundary=parameters.boundary, device=parameters.device
@@ -90,10 +90,10 @@ def _analyse(
     outputs = yield from responses.compute(names)
     results = []
     for name in wanted:
-        axes: tuple[str, ...] = ("scale", "orientation") if name in _STACKS else ()
+        axes: tuple[str, ...] = ("scale", "orientation") if name in STACKS else ()
         if name == "orientation" and parameters.ndim == 3:
             axes = ("component",)
-        display = {} if axes == ("component",) else _DISPLAY[name]
+        display = {} if axes == ("component",) else DISPLAY[name]
         results.append(
             Result(outputs[name], f"{image.name} {name}", leading_axes=axes, display=display)
         )
@@ -195,12 +195,13 @@ def _numbers(text: str, count: int, name: str) -> np.ndarray:
     return np.array(values)
 
 
-def _check(image: SpatialImage, parameters: Gabor) -> None:
+def check_inputs(image: SpatialImage, parameters: Gabor) -> None:
+    """Raise a ValueError if the parameters do not fit the image."""
     if parameters.ndim > image.ndim:
         raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
     if image.rgb and parameters.ndim == 3:
         raise ValueError(f"{image.name} is a colour image: its planes are filtered in 2-D only.")
-    ticked = (*_STACKS, *_MAPS, "colours", "kernels", "coverage", "reconstruction")
+    ticked = (*STACKS, *MAPS, "colours", "kernels", "coverage", "reconstruction")
     if not any(getattr(parameters, name) for name in ticked):
         raise ValueError("Nothing is to be computed: tick at least one output.")
 
@@ -208,14 +209,14 @@ def _check(image: SpatialImage, parameters: Gabor) -> None:
 def plan(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> Plan:
     """Say what a run will do; raise ValueError if it cannot."""
     image = inputs["image"]
-    _check(image, parameters)
+    check_inputs(image, parameters)
     scales, orientations = parameters.n_scales, parameters.n_orientations
     shape = tuple(image.data.shape[: image.ndim])
     axes = image.last_axes(parameters.ndim)
     kernels = "" if parameters.preset != "none" else f"{scales * orientations} kernels. "
     text = f"{parameters.ndim}-D over {axes}. {kernels}{choose_device(parameters.device).reason}"
     samples = math.prod(shape)
-    stacks = scales * orientations * sum(getattr(parameters, name) for name in _STACKS)
+    stacks = scales * orientations * sum(getattr(parameters, name) for name in STACKS)
     # A frame on its torus, at most twice as long along each axis, complex, four times.
     frame = 2**parameters.ndim * math.prod(shape[-parameters.ndim :])
     return Plan(text, 4.0 * samples * (stacks + 8) + 32.0 * frame)

@@ -182,6 +182,12 @@ class Pyramid:
             window = tuple(slice(a, a + n) for a, n in zip(first, values.shape, strict=True))
             array[(*index, *window)] = values.astype(array.dtype, copy=False)
 
+    def read(self, leading: Sequence[int], start: Sequence[int], stop: Sequence[int]) -> np.ndarray:
+        """Return the values of a box at full resolution."""
+        index = self.axes.index(leading, self.shape)
+        window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        return np.asarray(self.arrays[0][(*index, *window)])
+
 
 def check_aligned(
     start: Sequence[int], size: Sequence[int], shard: Sequence[int], shape: Sequence[int]

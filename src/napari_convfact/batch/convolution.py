@@ -1,0 +1,160 @@
+"""Convolution on tiles: the halo is the kernel's reach, and the result is exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_convfact.batch.halo import ROUND_OFF, Reach
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.tiles import Reading
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.operations.convolve import check_inputs, chosen_kernel
+from napari_convfact.operations.convolve_parameters import Convolve
+from napari_convfact.operations.operation import SpatialImage
+
+# Bytes for a voxel of the torus besides the results.
+_WORK = 30.0
+
+
+def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[dict[str, Any]]:
+    """Check the run; tiles of a convolution share nothing that an image must tell."""
+    check_inputs(inputs, parameters)
+    if inputs["image"].rgb:
+        raise ValueError(
+            "Colour images are worked on in memory only: store the colours as a leading "
+            "channel axis."
+        )
+    if parameters.kind == "file" and parameters.depth:
+        raise ValueError("Feature maps of a network are made in memory only.")
+    if getattr(chosen_kernel(inputs, parameters), "channels", None) is not None:
+        raise ValueError("Kernels that mix channels are applied in memory only.")
+    yield Step(0, 0, "Checked the kernel")
+    return {}
+
+
+def method(
+    inputs: Mapping[str, SpatialImage], parameters: Convolve, constants: Mapping[str, Any]
+) -> ConvolutionTiles:
+    """Return how the parameters are carried out on tiles."""
+    del constants
+    kernel = chosen_kernel(inputs, parameters)
+    return ConvolutionTiles(inputs["image"].name, kernel, _stack(kernel, parameters), parameters)
+
+
+def _stack(kernel: Any, parameters: Convolve) -> np.ndarray:
+    """Return all kernels, ``(n, *k)``."""
+    if isinstance(kernel, str):
+        from napari_convfact.convolution.named import named_bank
+
+        bank = named_bank(
+            kernel, ndim=parameters.ndim, sigma=parameters.sigma, size=parameters.size
+        )
+        return np.asarray(bank.kernels)
+    return kernel[None] if isinstance(kernel, np.ndarray) else np.asarray(kernel.kernels)
+
+
+@dataclass(frozen=True)
+class ConvolutionTiles:
+    """One kernel, or a bank.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    kernel : str, numpy.ndarray or KernelBank
+        As `convolve` takes it.
+    kernels : numpy.ndarray
+        All of them, ``(n, *k)``.
+    parameters : Convolve
+        The operation's.
+    """
+
+    name: str
+    kernel: Any
+    kernels: np.ndarray
+    parameters: Convolve
+
+    @property
+    def ndim(self) -> int:
+        """Spatial axes."""
+        return self.kernels.ndim - 1
+
+    @property
+    def reading(self) -> Reading:
+        """Where windows are taken from."""
+        return "periodic" if self.parameters.boundary == "periodic" else "inside"
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """One image, with an axis for the kernels if there are several."""
+        result = self.parameters.result
+        name = f"{self.name} {'convolved' if result == 'filtered' else result}"
+        single = isinstance(self.kernel, np.ndarray) or (
+            isinstance(self.kernel, str) and len(self.kernels) == 1
+        )
+        if single or result == "magnitude":
+            return (Output(name),)
+        return (Output(name, (len(self.kernels),), ("kernel",)),)
+
+    @property
+    def bytes_per_voxel(self) -> float:
+        """Memory at the peak for a voxel of the torus."""
+        return _WORK + 4.0 * len(self.kernels)
+
+    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the torus from which windows of a volume are taken."""
+        return spatial
+
+    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size of the transforms for a window."""
+        from napari_convfact.foundation.fft import fast_shape
+
+        if self.reading == "periodic":
+            return padded
+        return fast_shape([n + k - 1 for n, k in zip(padded, self.kernels.shape[1:], strict=True)])
+
+    def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
+        """Return the kernels' own reach."""
+        del image, tolerance
+        yield Step(0, 0, "The halo is the kernel's reach")
+        halo = tuple(max(k // 2, k - 1 - k // 2) for k in self.kernels.shape[1:])
+        return Reach(halo, (ROUND_OFF,) * self.ndim)
+
+    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+        """Return what convolves windows."""
+        from napari_convfact.convolution.convolve import convolve_job
+
+        del padded
+        p = self.parameters
+
+        def apply(window: np.ndarray) -> Job[list[np.ndarray]]:
+            values = yield from convolve_job(
+                window,
+                self.kernel,
+                boundary=p.boundary,
+                result=p.result,
+                amount=p.amount,
+                normalize=p.normalize,
+                sigma=p.sigma,
+                size=p.size,
+                ndim=p.ndim,
+                missing=p.missing,
+                # A choice by measurement could differ from tile to tile.
+                engine="fft",
+                device=p.device,
+            )
+            return [values]
+
+        return apply
+
+    def summary(self) -> dict[str, Any]:
+        """Return findings for the provenance record."""
+        return {"kernels": len(self.kernels), "taps": math.prod(self.kernels.shape[1:])}
+
+
+TILED = TiledOperation(constants, method)

@@ -1,0 +1,145 @@
+"""What is computed in tiles is what is computed in one piece."""
+
+import numpy as np
+import pytest
+from tests.batch.tile_cases import (
+    blurred_beads,
+    gaussian,
+    in_memory,
+    in_tiles,
+    relative_error,
+)
+
+from napari_convfact.operations.operation import SpatialImage
+
+DIRECT = [
+    ("wiener", boundary, strength, sigma)
+    for boundary in ("reflect", "periodic", "zero")
+    for strength in (1e-1, 1e-2, 1e-3)
+    for sigma in (0.8, 1.5)
+] + [("tikhonov", "reflect", strength, sigma) for strength in (1e-1, 1e-2) for sigma in (0.8, 2.0)]
+
+
+@pytest.mark.parametrize(("method", "boundary", "strength", "sigma"), DIRECT)
+def test_direct_filters(method, boundary, strength, sigma, tmp_path):
+    inputs = {"image": blurred_beads((550, 700), sigma), "psf": gaussian(sigma)}
+    parameters = {"method": method, "boundary": boundary, "strength": strength}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 9, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    assert relative_error(values, whole) <= manifest.plan.seam_error <= 1e-3
+
+
+def test_a_small_volume_with_channels(tmp_path):
+    stack = [blurred_beads((24, 150, 160), (0.7, 1, 1), seed).data for seed in range(2)]
+    image = SpatialImage(np.stack(stack), "a", (1, 0.3, 0.1, 0.1), axis_labels=("c", "z", "y", "x"))
+    psf = SpatialImage(gaussian((0.7, 1, 1), 3).data, "psf", (0.3, 0.1, 0.1))
+    inputs = {"image": image, "psf": psf}
+    parameters = {"method": "wiener", "boundary": "reflect", "strength": 0.05}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 12, **parameters)
+    assert manifest.plan.tiling.grid[0] == 2
+    assert len(manifest.plan.tiling) > 2
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    assert relative_error(values, whole) <= manifest.plan.seam_error <= 1e-3
+
+
+@pytest.mark.parametrize("method", ["tikhonov", "wiener"])
+@pytest.mark.parametrize("strength", [1e-1, 1e-2, 1e-3])
+def test_extended_least_squares(method, strength, tmp_path):
+    inputs = {"image": blurred_beads((550, 600)), "psf": gaussian(1.5)}
+    parameters = {"method": method, "strength": strength}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 12, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    # The solver stops while the rim, of which the picture says little, is still moving.
+    rim = (slice(40, -40),) * 2
+    assert relative_error(values[rim], whole[rim]) <= manifest.plan.seam_error <= 1e-3
+    assert relative_error(values, whole) <= 0.05
+
+
+@pytest.mark.parametrize("boundary", ["extended", "reflect", "periodic", "zero"])
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_richardson_lucy(boundary, accelerate, tmp_path):
+    inputs = {"image": blurred_beads((550, 600)), "psf": gaussian(1.5)}
+    parameters = {
+        "method": "richardson-lucy",
+        "boundary": boundary,
+        "iterations": 8,
+        "accelerate": accelerate,
+    }
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 12, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    assert relative_error(values, whole) <= manifest.plan.seam_error <= 1e-3
+
+
+def test_a_shared_strength_is_chosen_once(tmp_path):
+    inputs = {"image": blurred_beads((550, 700)), "psf": gaussian(1.5)}
+    parameters = {"method": "wiener", "boundary": "reflect"}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 9, **parameters)
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    assert relative_error(values, whole) <= manifest.plan.seam_error
+    assert manifest.constants["rule"] != "given"
+
+
+@pytest.mark.parametrize("boundary", ["reflect", "periodic", "zero"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"kind": "gaussian", "sigma": 3.0},
+        {"kind": "sobel"},
+        {"kind": "sobel", "result": "magnitude"},
+        {"kind": "box", "size": 9, "result": "sharpened"},
+    ],
+)
+def test_convolution_is_exact(parameters, boundary, tmp_path):
+    inputs = {"image": blurred_beads((550, 700))}
+    (values,), manifest = in_tiles("convolve", inputs, tmp_path, 8, boundary=boundary, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("convolve", inputs, boundary=boundary, **parameters)
+    scale = np.abs(inputs["image"].data).max()
+    np.testing.assert_allclose(values, whole, atol=2e-6 * scale)
+
+
+def test_an_asymmetric_kernel_layer(tmp_path):
+    kernel = np.random.default_rng(0).standard_normal((4, 9))
+    inputs = {"image": blurred_beads((550, 700)), "kernel": SpatialImage(kernel, "k")}
+    (values,), manifest = in_tiles("convolve", inputs, tmp_path, 8)
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("convolve", inputs)
+    np.testing.assert_allclose(values, whole, atol=1e-5 * np.abs(whole).max())
+
+
+def test_gabor_energies_and_maps(tmp_path):
+    image = blurred_beads((550, 700))
+    parameters = {"n_scales": 2, "n_orientations": 4, "strongest": True, "colours": False}
+    (energy, strongest), manifest = in_tiles("gabor", {"image": image}, tmp_path, 20, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    whole_energy, whole_strongest = in_memory("gabor", {"image": image}, **parameters)
+    # Scale and orientation are one channel axis in the file.
+    assert energy.shape == (8, 550, 700)
+    assert relative_error(energy, whole_energy.reshape(energy.shape)) <= manifest.plan.seam_error
+    assert relative_error(strongest, whole_strongest) <= manifest.plan.seam_error
+
+
+def test_gabor_colours_have_one_brightness(tmp_path):
+    image = blurred_beads((550, 700))
+    parameters = {"n_scales": 2, "n_orientations": 4, "energy": False}
+    (colours,), manifest = in_tiles("gabor", {"image": image}, tmp_path, 20, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("gabor", {"image": image}, **parameters)
+    # Where nothing has an orientation, its hue is decided by round-off.
+    error = np.abs(colours - np.moveaxis(whole, -1, 0))
+    assert np.median(error) < 1e-5
+    assert np.percentile(error, 99.9) < 1e-2
+
+
+def test_planes_of_a_stack_are_tiles(tmp_path):
+    stack = np.stack([blurred_beads((120, 130), seed=seed).data for seed in range(5)])
+    inputs = {"image": SpatialImage(stack, "a", axis_labels=("z", "y", "x")), "psf": gaussian(1.5)}
+    parameters = {"method": "wiener", "boundary": "reflect", "strength": 0.01}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 1, **parameters)
+    assert len(manifest.plan.tiling) == 5
+    assert manifest.plan.seam_error == 0
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    assert relative_error(values, whole) < 1e-6

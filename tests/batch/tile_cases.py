@@ -1,0 +1,64 @@
+"""Volumes, PSFs and runs that the tests of tiles share."""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+
+from napari_convfact.batch.plan import BASE_MEMORY
+from napari_convfact.batch.run import Options, Request, tiled_job
+from napari_convfact.foundation.job import run
+from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.registry import find_operation
+from napari_convfact.storage import read_image
+
+
+def gaussian(sigma, ndim=2):
+    """Return a Gaussian PSF; `sigma` is a number, or one for each axis."""
+    psf = np.ones((1,) * ndim)
+    for axis, s in enumerate(np.broadcast_to(sigma, ndim)):
+        radius = int(np.ceil(4 * s))
+        line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / s) ** 2)
+        psf = psf * line.reshape([-1 if a == axis else 1 for a in range(ndim)])
+    return SpatialImage((psf / psf.sum()).astype(np.float32), "psf")
+
+
+def blurred_beads(shape, sigma=1.5, seed=0):
+    """Return counts of photons from beads over an uneven background."""
+    rng = np.random.default_rng(seed)
+    scene = np.zeros(shape)
+    scene.ravel()[rng.integers(0, scene.size, scene.size // 250)] = 500
+    scene += 20 + 100 * scipy.ndimage.gaussian_filter(rng.random(shape), 12) ** 2
+    blurred = scipy.ndimage.gaussian_filter(scene, sigma, mode="reflect")
+    return SpatialImage(rng.poisson(blurred).astype(np.uint16), "beads")
+
+
+def request(name, inputs, output, **parameters):
+    operation = find_operation(name)
+    return Request(operation, operation.parameters.from_dict(parameters), inputs, Path(output))
+
+
+def limit(megabytes):
+    """Return options with so much memory for arrays."""
+    return Options(memory_limit=BASE_MEMORY + 1e6 * megabytes)
+
+
+def in_tiles(name, inputs, folder, megabytes, **parameters):
+    """Return the values that a run in tiles stores, and what it was planned to be."""
+    from napari_convfact.batch.verify import manifest_of
+
+    output = Path(folder) / f"tiles-{megabytes}.ome.zarr"
+    paths = run(tiled_job(request(name, inputs, output, **parameters), limit(megabytes)))
+    values = [np.asarray(read_image(path).data) for path in paths]
+    return values, manifest_of(output)
+
+
+def in_memory(name, inputs, **parameters):
+    operation = find_operation(name)
+    results = run(operation.job(inputs, operation.parameters.from_dict(parameters)))
+    return [result.data for result in results]
+
+
+def relative_error(values, expected):
+    low, high = np.percentile(expected, [0.1, 99.9])
+    return float(np.abs(values - expected).max() / (high - low))
