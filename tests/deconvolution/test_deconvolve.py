@@ -308,3 +308,37 @@ def test_a_rule_that_finds_nothing_gives_way():
     image += 0.01 * RNG.standard_normal(image.shape)
     result = deconvolve(image, np.ones((9, 9)), strength="discrepancy", boundary="reflect")
     assert result.rule == "generalized cross-validation"
+
+
+def test_a_warm_start_goes_on_where_the_frame_before_ended():
+    options = {"method": "richardson-lucy", "boundary": "periodic", "accelerate": False}
+    frame = RNG.poisson(30, (24, 20)).astype(float)
+    twice = deconvolve([frame, frame], PSF, iterations=4, warm_start=True, **options).estimate
+    through = deconvolve(frame, PSF, iterations=8, **options).estimate
+    np.testing.assert_allclose(twice[1], through, rtol=1e-5)
+
+
+def test_kept_estimates_are_those_of_shorter_runs():
+    options = {"method": "richardson-lucy", "boundary": "periodic"}
+    frame = RNG.poisson(30, (24, 20)).astype(float)
+    kept = deconvolve(frame, PSF, iterations=6, keep_every=2, **options).intermediate
+    assert kept is not None
+    for index, iterations in enumerate((2, 4, 6)):
+        shorter = deconvolve(frame, PSF, iterations=iterations, **options).estimate
+        np.testing.assert_array_equal(kept[index], shorter)
+
+
+def test_estimates_of_a_stack_are_not_kept():
+    with pytest.raises(ValueError, match="without leading axes"):
+        deconvolve(np.ones((2, 9, 9)), PSF, method="richardson-lucy", keep_every=1)
+
+
+def test_the_engine_is_told_and_can_be_asked_for():
+    offset = np.arange(-3, 4)
+    psf = np.outer(np.exp(-(offset**2) / 4), np.exp(-(offset**2) / 4))
+    image = RNG.poisson(30, (40, 44)).astype(float)
+    options = {"method": "richardson-lucy", "iterations": 3}
+    fused = deconvolve(image, psf, engine="fused", **options)
+    fft = deconvolve(image, psf, engine="fft", **options)
+    assert (fused.engine, fft.engine) == ("fused", "fft")
+    np.testing.assert_allclose(fused.estimate, fft.estimate, rtol=1e-4)

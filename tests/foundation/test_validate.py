@@ -65,6 +65,10 @@ def test_what_cannot_be_computed_with_is_refused(values, sentence):
         check_image(values)
 
 
+def test_a_list_of_frames_is_a_stack():
+    assert check_image([np.ones((4, 4)), np.zeros((4, 4))]).data.shape == (2, 4, 4)
+
+
 def test_too_few_axes_are_refused():
     with pytest.raises(ValueError, match="1 axes but 2 are needed"):
         check_image(np.ones(4), ndim=2)

@@ -178,3 +178,12 @@ def test_cancel_keeps_the_estimate_that_was_reached(deconvolve, qtbot):
     partial = viewer.layers[-1]
     assert "cancelled after" in partial.name
     assert partial.data.shape == viewer.layers["cells"].data.shape
+
+
+def test_the_record_says_which_engine_was_taken(deconvolve, qtbot):
+    viewer, widget, _ = deconvolve
+    run_to_end(widget, qtbot)
+    record = viewer.layers["cells deconvolved"].metadata[METADATA_KEY]
+    assert record["parameters"]["engine"] == "fft"
+    assert widget.form.values()["engine"] == "auto"
+    assert widget._request()[1].engine == "fft"

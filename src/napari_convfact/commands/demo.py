@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     print(f"  chosen by {result.summary['rule']}; {result.summary['kernel']}")
     estimate = placed(result, inputs)
-    record = provenance(OPERATION, parameters, inputs, result.summary)
+    record = provenance(OPERATION, parameters, inputs, result.summary, result.settled)
     write_image(folder / "psf.tif", psf, overwrite=True)
     path = write_image(folder / "grid-deconvolved.tif", estimate, provenance=record, overwrite=True)
     print(f"Result:  {path}")

@@ -113,7 +113,7 @@ def run_on_images(
     for path in outputs[1:]:
         check_output(path, overwrite=options.overwrite)
     for path, result in zip(outputs, results, strict=True):
-        record = provenance(operation, parameters, inputs, result.summary)
+        record = provenance(operation, parameters, inputs, result.summary, result.settled)
         image = placed(result, inputs)
         write_image(path, image, provenance=record, overwrite=options.overwrite)
         print(path)

@@ -9,9 +9,11 @@ import numpy as np
 
 from napari_convfact.deconvolution.regularized import regularized_job
 from napari_convfact.deconvolution.result import Deconvolution
+from napari_convfact.deconvolution.richardson_lucy_result import RichardsonLucy
 from napari_convfact.deconvolution.settings import (
     Boundary,
     Dtype,
+    Engine,
     Method,
     Prior,
     Settings,
@@ -41,8 +43,11 @@ def deconvolve(
     background: float = 0.0,
     read_noise: float = 0.0,
     total_variation: float = 0.0,
+    warm_start: bool = False,
+    keep_every: int | None = None,
     missing: Missing = "error",
     channel_axis: int | None = None,
+    engine: Engine = "auto",
     dtype: Dtype = "float32",
     device: str = "auto",
 ) -> Deconvolution:
@@ -98,11 +103,20 @@ def deconvolve(
         not in the estimate.
     read_noise, total_variation : float
         For Richardson-Lucy; see `richardson_lucy_job`.
+    warm_start : bool
+        Whether Richardson-Lucy begins each leading item but the first at the estimate of the
+        one before, as suits the frames of a movie.
+    keep_every : int, optional
+        Keep every so many estimates of Richardson-Lucy in `Deconvolution.intermediate`; for
+        images without leading axes.
     missing : {"error", "fill"}
         What to do about NaN and infinite values: refuse, or fill each with its nearest
         finite neighbour and put NaN back into the estimate.
     channel_axis : int, optional
         Axis of `image` that holds colour, if it is not a leading one: ``-1`` for RGB.
+    engine : {"auto", "fft", "fused"}
+        How the iterative methods convolve; see `Convolution`. ``"auto"`` takes what it measures
+        to be faster.
     dtype : {"float32", "float64"}
         Working precision and type of the estimate.
     device : str
@@ -153,8 +167,11 @@ def deconvolve(
             background=background,
             read_noise=read_noise,
             total_variation=total_variation,
+            warm_start=warm_start,
+            keep_every=keep_every,
             missing=missing,
             channel_axis=channel_axis,
+            engine=engine,
             dtype=dtype,
             device=device,
         )
@@ -207,6 +224,8 @@ def _job(image: Any, psf: Any, settings: Settings) -> Job[Deconvolution]:
             estimate = np.ascontiguousarray(np.moveaxis(estimate, 0, axis))
         return checked.restore_missing(estimate)
 
+    if settings.keep_every and len(items) > 1:
+        raise ValueError("keep_every is for images without leading axes: take one frame.")
     if settings.method == "richardson-lucy":
         found = yield from _richardson_lucy(items, kernel, settings, device.name)
     else:
@@ -237,13 +256,17 @@ def _richardson_lucy(
         background=settings.background,
         read_noise=settings.read_noise,
         total_variation=settings.total_variation,
+        engine=settings.engine,
         dtype=settings.dtype,
         device=device,
     )
     estimate = np.empty_like(items)
-    results = []
+    results: list[RichardsonLucy] = []
     for index, item in enumerate(items):
-        job = solver.job(item, iterations=settings.iterations)
+        start = results[-1].estimate if settings.warm_start and results else None
+        job = solver.job(
+            item, iterations=settings.iterations, start=start, keep_every=settings.keep_every
+        )
         result = yield from within_stack(job, index, len(items))
         estimate[index] = result.estimate
         results.append(result)
@@ -256,4 +279,6 @@ def _richardson_lucy(
         all(result.stopped_by != "limit" for result in results),
         longest.likelihood,
         " ".join(dict.fromkeys(result.message for result in results)),
+        solver.model.operator.engine,
+        results[0].intermediate,
     )

@@ -166,6 +166,7 @@ def _solve_extended(
         items.shape[1:],
         prior=applied_prior(settings),
         strength=strength,
+        engine=settings.engine,
         dtype=settings.dtype,
         device=device,
     )
@@ -192,4 +193,13 @@ def _solve_extended(
             f"Least squares stopped after {most} iterations, before the error was down to "
             f"{settings.tolerance:g}: allow more iterations for the last detail."
         )
-    return Deconvolution(estimate, strength, rule, len(history), converged, history, message)
+    return Deconvolution(
+        estimate,
+        strength,
+        rule,
+        len(history),
+        converged,
+        history,
+        message,
+        solver.blur.engine,
+    )

@@ -31,6 +31,11 @@ class Deconvolution:
         for Richardson-Lucy, the log-likelihood.
     message : str
         What the user should know, in sentences.
+    engine : str
+        How convolutions were computed: ``"fft"`` or ``"fused"``. Which of them
+        ``engine="auto"`` takes is measured, and they differ by round-off.
+    intermediate : numpy.ndarray or None
+        ``(m, *n)``, every `keep_every`-th estimate of Richardson-Lucy.
     """
 
     estimate: np.ndarray
@@ -40,3 +45,5 @@ class Deconvolution:
     converged: bool
     history: tuple[float, ...]
     message: str
+    engine: str = "fft"
+    intermediate: np.ndarray | None = None

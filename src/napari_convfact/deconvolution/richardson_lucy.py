@@ -44,6 +44,7 @@ class RichardsonLucySolver:
         background: float = 0.0,
         read_noise: float = 0.0,
         total_variation: float = 0.0,
+        engine: str = "auto",
         dtype: str = "float32",
         device: str = "auto",
     ) -> None:
@@ -61,7 +62,9 @@ class RichardsonLucySolver:
         self.accelerate = accelerate
         self.read_noise = read_noise
         self.total_variation = total_variation
-        operator = Convolution(self.psf, shape, boundary=boundary, dtype=dtype, device=device)
+        operator = Convolution(
+            self.psf, shape, boundary=boundary, engine=engine, dtype=dtype, device=device
+        )
         self.model = PoissonModel(operator, background + read_noise)
         if operator.engine == "fused":
             self.notes += (operator.engine_choice.reason,)

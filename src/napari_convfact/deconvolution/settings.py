@@ -15,6 +15,7 @@ Boundary = Literal["extended", "reflect", "periodic", "zero"]
 Prior = Literal["gradient", "identity"]
 Dtype = Literal["float32", "float64"]
 StrengthRule = Literal["auto", "discrepancy"]
+Engine = Literal["auto", "fft", "fused"]
 
 # Where a singular value of the PSF is no more than round-off.
 _LEAST_RCOND = 1e-12
@@ -43,8 +44,11 @@ class Settings:
     background: float = 0.0
     read_noise: float = 0.0
     total_variation: float = 0.0
+    warm_start: bool = False
+    keep_every: int | None = None
     missing: Missing = "error"
     channel_axis: int | None = None
+    engine: Engine = "auto"
     dtype: Dtype = "float32"
     device: str = "auto"
 
@@ -69,6 +73,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "boundary": ("extended", "reflect", "periodic", "zero"),
     "prior": ("gradient", "identity"),
     "missing": ("error", "fill"),
+    "engine": ("auto", "fft", "fused"),
     "dtype": ("float32", "float64"),
 }
 

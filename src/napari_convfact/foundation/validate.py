@@ -163,7 +163,7 @@ def check_psf(
 
 
 def _as_numeric(array: Any, name: str) -> np.ndarray:
-    if isinstance(array, (list, tuple)) and any(hasattr(level, "shape") for level in array):
+    if isinstance(array, (list, tuple)) and len({getattr(a, "shape", ()) for a in array}) > 1:
         raise ValueError(
             f"The {name} is a list of arrays (a multiscale pyramid?): pass its first level."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ class OperationWidget(QWidget):
         self._running: Run | None = None
         self._waiting: list[dict[str, Layer]] = []
         self._newest: Layer | None = None
+        self._settled: tuple[Parameters | None, dict[str, Any]] = None, {}
         self._build()
         self._fill_form()
         self._connect()
@@ -155,11 +157,14 @@ class OperationWidget(QWidget):
                 self.viewer,
                 result,
                 run.layers,
-                provenance(self.operation, run.parameters, run.inputs, result.summary),
+                provenance(
+                    self.operation, run.parameters, run.inputs, result.summary, result.settled
+                ),
             )
             for result in results
         ]
         self._newest = layers[0]
+        self._settled = run.parameters, dict(results[0].settled)
         self.show_layers(results, layers, run)
         self._refresh_compare()
         return layers
@@ -286,7 +291,11 @@ class OperationWidget(QWidget):
         remember(self.operation.name, values)
 
     def _request(self) -> tuple[dict[str, SpatialImage], Parameters]:
-        return self._inputs(), self.form.parameters()
+        parameters = self.form.parameters()
+        last, settled = self._settled
+        if parameters == last:  # what the last run settled repeats it to the bit
+            parameters = type(parameters).from_dict(parameters.to_dict() | settled)
+        return self._inputs(), parameters
 
     def _preview_request(self) -> PreviewRequest:
         return PreviewRequest(self._layers(), self.form.parameters())
@@ -369,11 +378,14 @@ class OperationWidget(QWidget):
         if run is None or step is None or step.preview is None:
             return
         source = next(iter(run.inputs.values()))
-        if source.rgb or step.preview.shape != tuple(source.data.shape):
-            return
-        reached = f"cancelled after {step.done} of {step.total}"
+        estimate, shape = step.preview, tuple(source.data.shape)
+        if source.rgb or estimate.size != math.prod(shape):
+            return  # of one frame of a stack: not the result as it would have been
+        reached = f"cancelled after {step.done}" + (f" of {step.total}" if step.total else "")
         result = Result(
-            step.preview, f"{source.name} ({reached})", summary={"message": f"Partial: {reached}."}
+            estimate.reshape(shape),
+            f"{source.name} ({reached})",
+            summary={"message": f"Partial: {reached}."},
         )
         self.add_results([result], run)
         self._say(f"Cancelled: the estimate reached was added ({reached}).")

@@ -46,7 +46,24 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[list[
     found = yield from deconvolve_job(data, kernel, **solver_options(parameters))
     estimate, notes = colours_last(found.estimate, image, kernel.ndim)
     summary = _summary(found, report, notes)
-    results = [Result(estimate, f"{image.name} deconvolved", rgb=image.rgb, summary=summary)]
+    results = [
+        Result(
+            estimate,
+            f"{image.name} deconvolved",
+            rgb=image.rgb,
+            summary=summary,
+            settled={"engine": found.engine},
+        )
+    ]
+    if found.intermediate is not None:
+        results.append(
+            Result(
+                found.intermediate,
+                f"{image.name} iterations",
+                leading_axes=(f"iteration / {parameters.keep_every}",),
+                summary={"message": f"Every {parameters.keep_every}. estimate, from the first."},
+            )
+        )
     if parameters.residual:
         yield Step(0, 0, "Computing the residual")
         results.append(_residual(data, kernel, found, image, parameters))

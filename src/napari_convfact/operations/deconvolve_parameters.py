@@ -116,6 +116,27 @@ class Deconvolve(Parameters):
             when={"method": ("richardson-lucy",)},
         ),
     ] = 0.0
+    warm_start: Annotated[
+        bool,
+        Field(
+            "Warm start",
+            "Begin each frame at the estimate of the one before, as suits a movie.",
+            advanced=True,
+            when={"method": ("richardson-lucy",)},
+        ),
+    ] = False
+    keep_every: Annotated[
+        int | None,
+        Field(
+            "Keep every",
+            "Also return every so many estimates as a stack with a slider.",
+            minimum=1,
+            maximum=100_000,
+            unit="iterations",
+            advanced=True,
+            when={"method": ("richardson-lucy",)},
+        ),
+    ] = None
     center: Annotated[
         Literal["peak", "centroid", "keep"],
         Field(
@@ -157,6 +178,15 @@ class Deconvolve(Parameters):
             advanced=True,
         ),
     ] = False
+    engine: Annotated[
+        Literal["auto", "fft", "fused"],
+        Field(
+            "Engine",
+            "How convolutions are computed. auto takes what it measures to be faster: Fourier "
+            "transforms, or fused passes for separable and small PSFs.",
+            advanced=True,
+        ),
+    ] = "auto"
     device: Annotated[
         str,
         Field(

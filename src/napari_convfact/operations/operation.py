@@ -117,6 +117,9 @@ class Result:
         Whether the last axis is colour.
     summary : dict
         JSON-ready findings for the provenance record and the form.
+    settled : dict
+        Parameters that the user left open and the job settled by measuring, so that the
+        record repeats the run to the bit.
     display : dict
         Hints for the viewer, as ``{"colormap": "viridis"}``.
     """
@@ -130,6 +133,7 @@ class Result:
     units: tuple[str, ...] = ()
     rgb: bool = False
     summary: Mapping[str, Any] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
     display: Mapping[str, Any] = field(default_factory=dict)
 
 

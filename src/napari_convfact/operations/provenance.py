@@ -19,6 +19,7 @@ def provenance(
     parameters: Parameters,
     inputs: Mapping[str, SpatialImage],
     summary: Mapping[str, Any],
+    settled: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a JSON-ready record of a run.
 
@@ -32,6 +33,8 @@ def provenance(
         On what.
     summary : mapping
         What the job found, as the chosen strength.
+    settled : mapping, optional
+        `Result.settled`: it takes the place of parameters that were left open.
 
     Returns
     -------
@@ -40,7 +43,7 @@ def provenance(
     """
     return {
         "operation": operation.name,
-        "parameters": parameters.to_dict(),
+        "parameters": parameters.to_dict() | dict(settled or {}),
         "sources": {name: _describe(image) for name, image in inputs.items()},
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
