@@ -121,7 +121,6 @@ def _opened(
     image = inputs["image"]
     outputs = prepared.method.outputs
     destination = Destination(work.path, manifest.files, outputs, image, prepared.tiling)
-    _limit_threads()
     return work, manifest, image, destination, prepared
 
 
@@ -148,12 +147,6 @@ def reopen(manifest: Manifest) -> tuple[dict[str, SpatialImage], Prepared]:
     parameters = operation.parameters.from_dict(recipe["parameters"])
     method = tiled_operation(operation).method(inputs, parameters, manifest.constants)
     return inputs, Prepared(manifest.plan.tiling, method)
-
-
-def _limit_threads() -> None:
-    import torch
-
-    torch.set_num_threads(cpu_count())
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     best: tuple[float, float, Tiling] | None = None
     torus = method.torus(spatial)
     for core in itertools.product(*axes):
-        tiling = make_tiling(shape, ndim, core, [h or 0 for h in reach.halo], method.reading, torus)
+        tiling = make_tiling(shape, ndim, core, reach.halo, method.reading, torus)
         work = method.work_shape(tiling.padded)
         needed = method.bytes_per_voxel * math.prod(work)
         cost = float(len(tiling) * math.prod(work))
@@ -154,7 +154,7 @@ def _too_small(
         spatial,
         method.ndim,
         [min(axis) for axis in axes],
-        [h or 0 for h in reach.halo],
+        reach.halo,
         method.reading,
         method.torus(tuple(spatial)),
     )

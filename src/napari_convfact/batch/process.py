@@ -11,7 +11,9 @@ import numpy as np
 from napari_convfact.batch.method import TileFilter, TileMethod
 from napari_convfact.batch.source import read_window
 from napari_convfact.batch.tiles import Tile, Tiling
-from napari_convfact.foundation.job import Job, run
+from napari_convfact.foundation.job import Job, Step, run
+
+_MOST_HALVINGS = 4
 
 
 class Writer(Protocol):
@@ -43,6 +45,15 @@ class Prepared:
             self._filters.clear()
             self._filters[padded] = self.method.filter(padded)
         return self._filters[padded]
+
+    def release(self) -> None:
+        """Free the filters and what the device keeps for reuse."""
+        import torch
+
+        self._filters.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.backends.cuda.cufft_plan_cache.clear()
 
 
 def process_tile(
@@ -81,6 +92,9 @@ def compute_tile(
 ) -> Job[list[np.ndarray]]:
     """Compute one tile; see `process_tile`.
 
+    Where a device runs out of memory, the tile is computed in two halves, each of them again
+    in halves if need be.
+
     Returns
     -------
     list of numpy.ndarray
@@ -89,9 +103,36 @@ def compute_tile(
     tiling = plan.tiling
     if tuple(halo) != tiling.halo:
         tiling = tiling.with_halo(halo)
+    return (yield from _compute(source, box, tiling, plan, _MOST_HALVINGS))
+
+
+def _compute(
+    source: Any, box: Tile, tiling: Tiling, plan: Prepared, halvings: int
+) -> Job[list[np.ndarray]]:
+    import torch
+
+    from napari_convfact.foundation.threads import on_one_torch_thread
+
     first = tiling.window(box)
     window = read_window(source, box.leading, first, tiling.padded, tiling.reading, tiling.torus)
-    values = yield from plan.filter(tiling.padded)(window)
-    spans = zip(box.start, box.stop, first, strict=True)
-    core: tuple[Any, ...] = (..., *(slice(start - at, stop - at) for start, stop, at in spans))
-    return [block[core] for block in values]
+    try:
+        # Sums by one thread have the same round-off whatever the number of processors.
+        values = yield from on_one_torch_thread(plan.filter(tiling.padded)(window))
+    except torch.OutOfMemoryError:
+        halves = tiling.halved(box)
+        if not halvings or halves is None:
+            raise
+        del window
+        plan.release()
+    else:
+        spans = zip(box.start, box.stop, first, strict=True)
+        core: tuple[Any, ...] = (..., *(slice(start - a, stop - a) for start, stop, a in spans))
+        return [block[core] for block in values]
+    # Outside of the handler, whose exception keeps the device's memory.
+    axis, smaller, boxes = halves
+    yield Step(0, 0, "The device is out of memory: computing the tile in two halves")
+    parts = []
+    for half in boxes:
+        values = yield from _compute(source, half, smaller, plan, halvings - 1)
+        parts.append(values)
+    return [np.concatenate(blocks, axis - len(box.start)) for blocks in zip(*parts, strict=True)]

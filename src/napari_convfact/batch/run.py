@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from napari_convfact.batch.cluster import local_workers, process_on_cluster
 from napari_convfact.batch.manifest import Manifest, WorkFolder, difference, make_recipe
 from napari_convfact.batch.method import TileMethod
-from napari_convfact.batch.plan import TilePlan, plan_tiles
+from napari_convfact.batch.plan import BASE_MEMORY, plan_tiles
 from napari_convfact.batch.process import Prepared, process_tile_job
 from napari_convfact.batch.registry import tiled_operation
 from napari_convfact.batch.store import (
@@ -27,6 +26,8 @@ from napari_convfact.operations.parameters import Parameters
 
 #: Error at the borders of tiles that is allowed, relative to the range of the result.
 SEAM_ERROR = 1e-3
+# Of what is free on a CUDA device.
+_SHARE_OF_DEVICE = 0.8
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,17 @@ class Options:
 DEFAULT_OPTIONS = Options()
 
 
-def plan_job(
+def prepare_job(
     request: Request, options: Options = DEFAULT_OPTIONS
-) -> Job[tuple[dict[str, Any], TilePlan]]:
-    """Find the constants of a run and plan its tiles (a job).
+) -> Job[tuple[Manifest, Prepared]]:
+    """Find the constants of a run and plan its tiles (a job); nothing is written.
 
     Returns
     -------
-    constants : dict
-        What is the same for all tiles.
-    plan : TilePlan
+    manifest : Manifest
+        The record of the run; ``str(manifest.plan)`` is for the user.
+    prepared : Prepared
+        What `process_tile` takes.
 
     Raises
     ------
@@ -99,12 +101,29 @@ def plan_job(
         If the operation cannot run on tiles, or not honestly.
     """
     tiled = tiled_operation(request.operation)
+    yield Step(0, 0, "Looking at the image")
+    recipe = make_recipe(request.operation, request.parameters, request.inputs)
     constants = yield from tiled.constants(request.inputs, request.parameters)
     method = tiled.method(request.inputs, request.parameters, constants)
     image = request.inputs["image"]
     reach = yield from method.reach(image, options.seam_error)
-    budget = memory_budget(options.memory_limit) / local_workers(options.scheduler)
-    return constants, plan_tiles(image.data.shape, method, reach, budget)
+    plan = plan_tiles(image.data.shape, method, reach, _budget(request, options))
+    files = output_files(request.output, method.outputs)
+    return Manifest(recipe, constants, plan, files), Prepared(plan.tiling, method)
+
+
+def _budget(request: Request, options: Options) -> float:
+    """Return how many bytes one process may take, on the device where the arrays are."""
+    from napari_convfact.foundation.device import choose_device
+
+    workers = local_workers(options.scheduler)
+    device = choose_device(request.parameters.to_dict().get("device", "auto")).name
+    if device.startswith("cuda") and options.memory_limit is None:
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return BASE_MEMORY + _SHARE_OF_DEVICE * free / workers
+    return memory_budget(options.memory_limit) / workers
 
 
 def tiled_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[list[Path]]:
@@ -178,11 +197,11 @@ def _begin(
                 f"{work.path} is left from an unfinished run: resume it, or overwrite it."
             )
         work.remove()
-    yield Step(0, 0, "Looking at the image")
-    recipe = make_recipe(request.operation, request.parameters, request.inputs)
     if not work.exists():
-        yield from _create(work, request, options, recipe)
+        yield from _create(work, request, options)
     manifest = work.manifest()
+    yield Step(0, 0, "Comparing with the recipe of the run")
+    recipe = make_recipe(request.operation, request.parameters, request.inputs)
     changed = difference(manifest.recipe, recipe)
     if changed:
         raise ValueError(
@@ -197,15 +216,10 @@ def _begin(
     return manifest, tiled.method(request.inputs, request.parameters, manifest.constants)
 
 
-def _create(
-    work: WorkFolder, request: Request, options: Options, recipe: dict[str, Any]
-) -> Job[None]:
-    constants, plan = yield from plan_job(request, options)
-    tiled = tiled_operation(request.operation)
-    method = tiled.method(request.inputs, request.parameters, constants)
-    check_disk(request.output.parent, plan.output_bytes)
-    manifest = Manifest(recipe, constants, plan, output_files(request.output, method.outputs))
-    image = request.inputs["image"]
+def _create(work: WorkFolder, request: Request, options: Options) -> Job[None]:
+    manifest, prepared = yield from prepare_job(request, options)
+    check_disk(request.output.parent, manifest.plan.output_bytes)
+    method, image = prepared.method, request.inputs["image"]
     work.create(
         manifest,
         lambda folder: create_results(folder, manifest, method.outputs, image, method.summary()),

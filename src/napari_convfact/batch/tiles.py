@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Reading = Literal["inside", "periodic", "reflect", "zero"]
@@ -61,6 +62,9 @@ class Tiling:
         Inside the volume, or on a torus whose gap is filled in this way.
     torus : tuple of int
         Size of that torus; the volume's where windows stay inside.
+    reach : tuple of (int or None)
+        The halo that a cut would need, also along axes that are not cut; None where no cut
+        is possible.
     """
 
     shape: tuple[int, ...]
@@ -70,6 +74,7 @@ class Tiling:
     padded: tuple[int, ...]
     reading: Reading
     torus: tuple[int, ...]
+    reach: tuple[int | None, ...]
 
     @property
     def leading(self) -> tuple[int, ...]:
@@ -118,6 +123,44 @@ class Tiling:
         """Return the same tiles with windows of another halo."""
         return make_tiling(self.shape, self.ndim, self.core, halo, self.reading, self.torus)
 
+    def halved(self, tile: Tile) -> tuple[int, Tiling, list[Tile]] | None:
+        """Cut a tile in the middle of its longest axis.
+
+        Returns
+        -------
+        axis : int
+            Where it is cut.
+        tiling : Tiling
+            With windows for the halves.
+        halves : list of Tile
+            Boxes; they are no tiles of a run.
+        None
+            If no axis can be cut.
+        """
+        possible = [
+            (n, axis)
+            for axis, (n, h) in enumerate(zip(tile.size, self.reach, strict=True))
+            if h is not None and n > 1
+        ]
+        if not possible:
+            return None
+        _, axis = max(possible)
+        core = list(self.core)
+        core[axis] = -(-core[axis] // 2)
+        smaller = make_tiling(self.shape, self.ndim, core, self.reach, self.reading, self.torus)
+        middle = min(tile.start[axis] + core[axis], tile.stop[axis])
+        cuts = [tile.start[axis], middle, tile.stop[axis]]
+        halves = [
+            replace(
+                tile,
+                start=(*tile.start[:axis], low, *tile.start[axis + 1 :]),
+                stop=(*tile.stop[:axis], high, *tile.stop[axis + 1 :]),
+            )
+            for low, high in itertools.pairwise(cuts)
+            if high > low
+        ]
+        return axis, smaller, halves
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready record."""
         return asdict(self)
@@ -135,7 +178,7 @@ def make_tiling(
     shape: Sequence[int],
     ndim: int,
     core: Sequence[int],
-    halo: Sequence[int],
+    halo: Sequence[int | None],
     reading: Reading = "inside",
     torus: Sequence[int] | None = None,
 ) -> Tiling:
@@ -147,8 +190,10 @@ def make_tiling(
         Of the image.
     ndim : int
         Spatial axes.
-    core, halo : sequence of int
-        Along each spatial axis; an axis that stays whole needs no halo.
+    core : sequence of int
+        Size of a tile.
+    halo : sequence of (int or None)
+        What a cut needs along each axis; None is for axes that stay whole.
     reading : {"inside", "periodic", "reflect", "zero"}
         Whether windows stay inside the volume, or what fills the gap of its torus.
     torus : sequence of int, optional
@@ -157,14 +202,18 @@ def make_tiling(
     spatial = tuple(shape)[len(shape) - ndim :]
     torus = spatial if torus is None else tuple(torus)
     core = tuple(min(c, n) for c, n in zip(core, spatial, strict=True))
-    halo = tuple(0 if c == n else h for h, c, n in zip(halo, core, spatial, strict=True))
+    margin = tuple(
+        0 if c == n or h is None else h for h, c, n in zip(halo, core, spatial, strict=True)
+    )
     padded = []
-    for c, h, n, whole in zip(core, halo, spatial, torus, strict=True):
+    for c, h, n, whole in zip(core, margin, spatial, torus, strict=True):
         if reading == "inside":
             padded.append(min(c + 2 * h, n))
         else:
             padded.append(whole if c == n else fast_length(c + 2 * h))
-    return Tiling(tuple(shape), ndim, core, halo, tuple(padded), reading, torus)
+    return Tiling(
+        tuple(shape), ndim, core, margin, tuple(padded), reading, torus, reach=tuple(halo)
+    )
 
 
 def fast_length(n: int) -> int:

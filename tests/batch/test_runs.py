@@ -1,0 +1,333 @@
+"""Runs that are killed, resumed, shared out: the same voxels, and no tile done twice."""
+
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from ome_zarr_models import open_ome_zarr
+from tests.batch.tile_cases import blurred_beads, gaussian, limit, relative_error, request
+
+import napari_convfact as cf
+from napari_convfact.batch.manifest import WorkFolder, fingerprint
+from napari_convfact.batch.process import process_tile
+from napari_convfact.batch.run import prepare_job, tiled_job
+from napari_convfact.batch.store import Destination, create_results
+from napari_convfact.batch.tiles import make_tiling
+from napari_convfact.batch.verify import status, verify_job
+from napari_convfact.foundation.job import run
+from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.storage import read_image
+
+WIENER = {"method": "wiener", "boundary": "reflect", "strength": 0.01}
+SCALE, UNITS = (0.2, 0.1), ("um", "um")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An image and a PSF in files, opened."""
+    folder = tmp_path_factory.mktemp("sources")
+    image = blurred_beads((600, 700))
+    image = SpatialImage(image.data, "beads", SCALE, UNITS, ("y", "x"))
+    psf = SpatialImage(gaussian(1.5).data, "psf", SCALE, UNITS, ("y", "x"))
+    paths = {"image": folder / "beads.ome.zarr", "psf": folder / "psf.tif"}
+    cf.write_image(paths["image"], image)
+    cf.write_image(paths["psf"], psf)
+    return {name: read_image(path) for name, path in paths.items()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(files, tmp_path_factory):
+    """The result of a run that nothing disturbed."""
+    output = tmp_path_factory.mktemp("reference") / "a.ome.zarr"
+    run(tiled_job(wiener(files, output), limit(5)))
+    assert len(status_of(output)) > 3
+    return np.asarray(read_image(output).data)
+
+
+def wiener(files, output, **parameters):
+    return request("deconvolve", files, output, **{**WIENER, **parameters})
+
+
+def status_of(output):
+    return range(status(output).total)
+
+
+def stop_after(job, tiles):
+    """Drive a job until so many tiles are done, then cancel it."""
+    for step in job:
+        if step.done >= tiles:
+            break
+    job.close()
+
+
+def markers(output):
+    folder = WorkFolder(output).path / "done"
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_cancelled_run_resumes_bit_equal_without_redoing_tiles(files, uninterrupted, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(5)), 3)
+    assert not output.exists()
+    assert status(output).done == 3
+    before = markers(output)
+    steps = []
+    job = tiled_job(wiener(files, output), replace(limit(5), resume=True))
+    for step in job:
+        steps.append(step)
+        if (WorkFolder(output).path / "done").exists():
+            kept = markers(output)
+            assert all(kept[name] == when for name, when in before.items())
+    assert min(step.done for step in steps if step.total) == 3
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+    assert not WorkFolder(output).path.exists()
+    assert status(output).complete
+
+
+SCRIPT = """
+import sys, json
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, {root!r})
+from napari_convfact.storage import read_image
+from napari_convfact.foundation.job import run
+from napari_convfact.batch.run import tiled_job
+from tests.batch.tile_cases import limit, request
+files = {{name: read_image(path) for name, path in json.loads({files!r}).items()}}
+run(tiled_job(request("deconvolve", files, {output!r}, **json.loads({parameters!r})), limit(5)),
+    lambda step: print(step.done, flush=True))
+"""
+
+
+def test_a_killed_process_leaves_a_run_that_resumes_bit_equal(files, uninterrupted, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    code = SCRIPT.format(
+        root=str(Path(__file__).parents[2]),
+        files=json.dumps({name: image.path for name, image in files.items()}),
+        output=str(output),
+        parameters=json.dumps(WIENER),
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if int(line) >= 2:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait(timeout=60)
+    process.stdout.close()
+    assert not output.exists()
+    done = status(output).done
+    assert 2 <= done < status(output).total
+    run(tiled_job(wiener(files, output), replace(limit(5), resume=True)))
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_a_changed_recipe_is_refused(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(5)), 1)
+    resume = replace(limit(5), resume=True)
+    with pytest.raises(ValueError, match=r"strength \(0\.01 before, 0\.02 now\)"):
+        run(tiled_job(wiener(files, output, strength=0.02), resume))
+    other = files | {"psf": gaussian(1.2)}
+    with pytest.raises(ValueError, match="differs in the psf"):
+        run(tiled_job(wiener(other, output), resume))
+    values = np.asarray(files["image"].data).copy()
+    values += 1
+    changed = replace(files["image"], data=values)
+    with pytest.raises(ValueError, match="differs in the image"):
+        run(tiled_job(wiener(files | {"image": changed}, output), resume))
+
+
+def test_a_marker_of_another_recipe_is_refused(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(5)), 1)
+    next((WorkFolder(output).path / "done").iterdir()).write_text("other")
+    with pytest.raises(ValueError, match="tiles of another recipe"):
+        run(tiled_job(wiener(files, output), replace(limit(5), resume=True)))
+
+
+def test_an_unfinished_run_is_neither_mixed_nor_lost_without_a_word(files, uninterrupted, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(5)), 1)
+    with pytest.raises(ValueError, match="left from an unfinished run"):
+        run(tiled_job(wiener(files, output), limit(5)))
+    assert status(output).done == 1
+    run(tiled_job(wiener(files, output), replace(limit(5), overwrite=True)))
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_shards_together_make_the_whole(files, uninterrupted, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    for index in (2, 3):
+        paths = run(tiled_job(wiener(files, output), replace(limit(5), shard=(index, 3))))
+        assert paths == []
+        assert not output.exists()
+    (path,) = run(tiled_job(wiener(files, output), replace(limit(5), shard=(1, 3))))
+    np.testing.assert_array_equal(read_image(path).data[:], uninterrupted)
+    with pytest.raises(ValueError, match="1/3 to 3/3"):
+        run(tiled_job(wiener(files, tmp_path / "b.zarr"), replace(limit(5), shard=(4, 3))))
+
+
+def test_shards_that_start_together_agree(files, uninterrupted, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    options = [replace(limit(5), shard=(i, 3)) for i in (1, 2, 3)]
+    with ThreadPoolExecutor(3) as pool:
+        ends = list(pool.map(lambda o: run(tiled_job(wiener(files, output), o)), options))
+    assert [output] in ends
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
+    pytest.importorskip("distributed")
+    output = tmp_path / "a.ome.zarr"
+    options = replace(limit(5), scheduler="local:2")
+    options = replace(options, memory_limit=2 * options.memory_limit)
+    run(tiled_job(wiener(files, output), options))
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_workers_need_files(tmp_path):
+    pytest.importorskip("distributed")
+    inputs = {"image": blurred_beads((600, 700)), "psf": gaussian(1.5)}
+    options = replace(limit(50), scheduler="local:1")
+    with pytest.raises(ValueError, match="not in a file"):
+        run(tiled_job(wiener(inputs, tmp_path / "a.zarr"), options))
+
+
+@pytest.mark.parametrize("scheduler", ["local:", "local:0", "local:x"])
+def test_a_scheduler_that_is_none(files, scheduler, tmp_path):
+    with pytest.raises(ValueError, match="local:2"):
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), replace(limit(5), scheduler=scheduler)))
+
+
+def test_four_writers_at_once_leave_no_wrong_voxel(files, uninterrupted, tmp_path):
+    plan = run(prepare_job(wiener(files, tmp_path / "a.zarr"), limit(5)))
+    manifest, prepared = plan
+    image, tiling = files["image"], prepared.tiling
+    outputs = prepared.method.outputs
+    create_results(tmp_path, manifest, outputs, image, {})
+    destination = Destination(tmp_path, manifest.files, outputs, image, tiling)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            jobs = [
+                pool.submit(process_tile, image.data, destination, tile, tiling.halo, prepared)
+                for tile in tiling
+            ]
+            for job in jobs:
+                job.result()
+    np.testing.assert_array_equal(read_image(tmp_path / "a.zarr").data[:], uninterrupted)
+
+
+def test_tiles_that_are_not_whole_shards_are_refused(files, tmp_path):
+    manifest, prepared = run(prepare_job(wiener(files, tmp_path / "a.zarr"), limit(5)))
+    image = files["image"]
+    create_results(tmp_path, manifest, prepared.method.outputs, image, {})
+    destination = Destination(
+        tmp_path, manifest.files, prepared.method.outputs, image, prepared.tiling
+    )
+    core = prepared.tiling.core
+    shifted = make_tiling((600, 700), 2, [c // 2 for c in core], (0, 0))
+    with pytest.raises(ValueError, match="whole shards"):
+        destination.write(shifted[0], [np.zeros(shifted[0].size, np.float32)])
+
+
+def test_tiles_of_zeros_are_done_although_nothing_is_stored(tmp_path):
+    inputs = {"image": SpatialImage(np.zeros((600, 700), np.uint8), "empty")}
+    output = tmp_path / "a.zarr"
+    job = request("convolve", inputs, output)
+    stop_after(tiled_job(job, limit(6)), 2)
+    folder = WorkFolder(output).path
+    assert not (folder / "a.zarr" / "0" / "c").exists()
+    steps = []
+    run(tiled_job(job, replace(limit(6), resume=True)), steps.append)
+    assert min(step.done for step in steps if step.total) == 2
+    assert not read_image(output).data[:].any()
+
+
+def test_the_result_is_valid_and_lies_on_its_source(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    run(tiled_job(wiener(files, output), limit(5)))
+    open_ome_zarr(zarr.open_group(output, mode="r"))
+    result = read_image(output)
+    assert (result.scale, result.units, result.axis_labels) == (SCALE, UNITS, ("y", "x"))
+    record = zarr.open_group(output, mode="r").attrs["napari_convfact"]
+    assert record["operation"] == "deconvolve"
+    assert record["parameters"]["strength"] == 0.01
+    assert "tiles of" in record["summary"]["message"]
+    assert "kernel" in record["summary"]
+
+
+def test_random_tiles_are_verified(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    run(tiled_job(wiener(files, output), limit(5)))
+    found = run(verify_job(output, count=3))
+    assert 0 < found.seam_error <= found.predicted
+    level = zarr.open_group(output, mode="r+")["0"]
+    level[:] = level[:] + 50
+    assert run(verify_job(output, count=1)).seam_error > 0.01
+    cf.write_image(tmp_path / "plain.zarr", SpatialImage(np.zeros((4, 5)), "a"))
+    with pytest.raises(ValueError, match="not the result of a run in tiles"):
+        run(verify_job(tmp_path / "plain.zarr"))
+
+
+@pytest.mark.parametrize("largest", [150_000, 50_000])
+def test_a_device_without_memory_gets_smaller_windows(
+    files, uninterrupted, tmp_path, monkeypatch, largest
+):
+    from napari_convfact.batch.deconvolution import DirectTiles
+
+    made = DirectTiles.filter
+    refused = []
+
+    def scarce(self, padded):
+        apply = made(self, padded)
+
+        def limited(window):
+            if window.size > largest:
+                refused.append(window.shape)
+                raise torch.OutOfMemoryError
+            return apply(window)
+
+        return limited
+
+    monkeypatch.setattr(DirectTiles, "filter", scarce)
+    steps = []
+    (path,) = run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(8)), steps.append)
+    assert refused
+    assert any("out of memory" in step.message for step in steps)
+    assert relative_error(read_image(path).data[:], uninterrupted) < 1e-3
+
+
+def test_a_device_with_no_memory_at_all_gives_up(files, tmp_path, monkeypatch):
+    from napari_convfact.batch.deconvolution import DirectTiles
+
+    def none(self, padded):  # noqa: ARG001
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(DirectTiles, "filter", none)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(8)))
+
+
+def test_a_full_disk_is_noticed_before_the_work(files, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000.0))
+    with pytest.raises(ValueError, match="the disk has 1 kB left"):
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(5)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fingerprints_tell_images_apart_by_their_voxels():
+    data = np.zeros((50, 60), np.uint16)
+    other = data.copy()
+    other[7, 8] = 1
+    assert fingerprint(data) == fingerprint(data.copy())
+    assert fingerprint(data) != fingerprint(other)
+    assert fingerprint(data) != fingerprint(data.astype(np.int32))
