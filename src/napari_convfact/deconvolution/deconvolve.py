@@ -92,7 +92,7 @@ def deconvolve(
         1: at the edge of round-off, where numerical libraries put it, the inverse of a blur
         returns nothing but amplified noise. For noise-free data pass 1e-6, say.
     iterations : int or "auto"
-        Most iterations of an iterative method. ``"auto"`` allows least squares 50 and lets
+        Most iterations of an iterative method. ``"auto"`` allows least squares 100 and lets
         Richardson-Lucy stop where held-out photons say.
     tolerance : float
         Estimated relative error of the scene at which least squares stops.

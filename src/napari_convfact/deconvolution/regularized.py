@@ -22,7 +22,7 @@ from napari_convfact.deconvolution.strength import (
 )
 from napari_convfact.foundation.job import Job, Step
 
-_MOST_ITERATIONS = 50
+_MOST_ITERATIONS = 100
 
 # Items of a stack that the automatic strength looks at, evenly spread.
 _SAMPLED_ITEMS = 16

@@ -68,7 +68,7 @@ class Deconvolve(Parameters):
         int | Literal["auto"],
         Field(
             "Iterations",
-            "At most so many. auto: 50 for least squares; richardson-lucy stops when held-out "
+            "At most so many. auto: 100 for least squares; richardson-lucy stops when held-out "
             "photons are predicted best.",
             minimum=1,
             maximum=100_000,
