@@ -158,12 +158,12 @@ def choose_engine(
     if requested == "auto" and np.prod(geometry.window) < _LEAST_SAMPLES:
         return EngineChoice(None, 0.0, {}, "Fourier transforms: the image is small.")
     chains, error = factor(kernel, max(tolerance, ROUND_OFF[dtype]))
-    fused = FusedEngine(chains, geometry, boundary)
     if requested == "fused":
+        fused = FusedEngine(chains, geometry, boundary)
         return EngineChoice(fused, error, {}, f"Fused pass, as requested: {describe(chains)}.")
-    if fused.multiplications > MOST_MULTIPLICATIONS:
+    if sum(chain.multiplications for chain in chains) > MOST_MULTIPLICATIONS:
         return EngineChoice(None, 0.0, {}, "Fourier transforms: the kernel has too many taps.")
-    return _measured_choice(fused, error, geometry, dtype, device)
+    return _measured_choice(FusedEngine(chains, geometry, boundary), error, geometry, dtype, device)
 
 
 def factor(kernel: np.ndarray, tolerance: float) -> tuple[list[Chain], float]:

@@ -17,6 +17,8 @@ from napari_convfact.execution.chain import Chain
 OUTPUT = -1
 # LLVM vectorizes a sum of nine shifted rows, and not of many more.
 _MOST_TAPS = 9
+# Where the axes of a picture or a volume stand among slab, row and column.
+_COLUMNS = {1: [2], 2: [0, 2], 3: [0, 1, 2]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,5 +173,6 @@ def _window_taps(factor: np.ndarray, dilation: int) -> tuple[np.ndarray, np.ndar
     index = np.argwhere(window)
     if not len(index):
         index = np.zeros((1, factor.ndim), int)
-    taps = np.array([as_slabs(place, 0) for place in (dilation * index).tolist()])
+    taps = np.zeros((len(index), 3), int)
+    taps[:, _COLUMNS[factor.ndim]] = dilation * index
     return taps, window[tuple(index.T)]
