@@ -21,6 +21,7 @@ from napari_convfact.convolution.solution import Solution
 from napari_convfact.convolution.spatial import SpatialEngine
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import run
+from napari_convfact.foundation.threads import on_one_torch_thread
 from napari_convfact.foundation.validate import check_image, check_kernel
 
 ENGINES = ("auto", "fft", "fused")
@@ -343,7 +344,9 @@ class Convolution:
         """
         from napari_convfact.convolution.pseudo_inverse import solve
 
-        return run(solve(self, y, **options))
+        job = solve(self, y, **options)
+        # Small matrices for each frequency are torch's own work; all else is transforms.
+        return run(job if self.mixes else on_one_torch_thread(job))
 
     def remember(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
         """Return what `make` returned for this key before, or call it.
