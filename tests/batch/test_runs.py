@@ -48,7 +48,7 @@ def files(tmp_path_factory):
 def uninterrupted(files, tmp_path_factory):
     """The result of a run that nothing disturbed."""
     output = tmp_path_factory.mktemp("reference") / "a.ome.zarr"
-    run(tiled_job(wiener(files, output), limit(5)))
+    run(tiled_job(wiener(files, output), limit(4)))
     assert len(status_of(output)) > 3
     return np.asarray(read_image(output).data)
 
@@ -76,12 +76,12 @@ def markers(output):
 
 def test_a_cancelled_run_resumes_bit_equal_without_redoing_tiles(files, uninterrupted, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    stop_after(tiled_job(wiener(files, output), limit(5)), 3)
+    stop_after(tiled_job(wiener(files, output), limit(4)), 3)
     assert not output.exists()
     assert status(output).done == 3
     before = markers(output)
     steps = []
-    job = tiled_job(wiener(files, output), replace(limit(5), resume=True))
+    job = tiled_job(wiener(files, output), replace(limit(4), resume=True))
     for step in job:
         steps.append(step)
         if (WorkFolder(output).path / "done").exists():
@@ -103,7 +103,7 @@ from napari_convfact.foundation.job import run
 from napari_convfact.batch.run import tiled_job
 from tests.batch.tile_cases import limit, request
 files = {{name: read_image(path) for name, path in json.loads({files!r}).items()}}
-run(tiled_job(request("deconvolve", files, {output!r}, **json.loads({parameters!r})), limit(5)),
+run(tiled_job(request("deconvolve", files, {output!r}, **json.loads({parameters!r})), limit(4)),
     lambda step: print(step.done, flush=True))
 """
 
@@ -126,14 +126,14 @@ def test_a_killed_process_leaves_a_run_that_resumes_bit_equal(files, uninterrupt
     assert not output.exists()
     done = status(output).done
     assert 2 <= done < status(output).total
-    run(tiled_job(wiener(files, output), replace(limit(5), resume=True)))
+    run(tiled_job(wiener(files, output), replace(limit(4), resume=True)))
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
 
 
 def test_a_changed_recipe_is_refused(files, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    stop_after(tiled_job(wiener(files, output), limit(5)), 1)
-    resume = replace(limit(5), resume=True)
+    stop_after(tiled_job(wiener(files, output), limit(4)), 1)
+    resume = replace(limit(4), resume=True)
     with pytest.raises(ValueError, match=r"strength \(0\.01 before, 0\.02 now\)"):
         run(tiled_job(wiener(files, output, strength=0.02), resume))
     other = files | {"psf": gaussian(1.2)}
@@ -148,37 +148,37 @@ def test_a_changed_recipe_is_refused(files, tmp_path):
 
 def test_a_marker_of_another_recipe_is_refused(files, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    stop_after(tiled_job(wiener(files, output), limit(5)), 1)
+    stop_after(tiled_job(wiener(files, output), limit(4)), 1)
     next((WorkFolder(output).path / "done").iterdir()).write_text("other")
     with pytest.raises(ValueError, match="tiles of another recipe"):
-        run(tiled_job(wiener(files, output), replace(limit(5), resume=True)))
+        run(tiled_job(wiener(files, output), replace(limit(4), resume=True)))
 
 
 def test_an_unfinished_run_is_neither_mixed_nor_lost_without_a_word(files, uninterrupted, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    stop_after(tiled_job(wiener(files, output), limit(5)), 1)
+    stop_after(tiled_job(wiener(files, output), limit(4)), 1)
     with pytest.raises(ValueError, match="left from an unfinished run"):
-        run(tiled_job(wiener(files, output), limit(5)))
+        run(tiled_job(wiener(files, output), limit(4)))
     assert status(output).done == 1
-    run(tiled_job(wiener(files, output), replace(limit(5), overwrite=True)))
+    run(tiled_job(wiener(files, output), replace(limit(4), overwrite=True)))
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
 
 
 def test_shards_together_make_the_whole(files, uninterrupted, tmp_path):
     output = tmp_path / "a.ome.zarr"
     for index in (2, 3):
-        paths = run(tiled_job(wiener(files, output), replace(limit(5), shard=(index, 3))))
+        paths = run(tiled_job(wiener(files, output), replace(limit(4), shard=(index, 3))))
         assert paths == []
         assert not output.exists()
-    (path,) = run(tiled_job(wiener(files, output), replace(limit(5), shard=(1, 3))))
+    (path,) = run(tiled_job(wiener(files, output), replace(limit(4), shard=(1, 3))))
     np.testing.assert_array_equal(read_image(path).data[:], uninterrupted)
     with pytest.raises(ValueError, match="1/3 to 3/3"):
-        run(tiled_job(wiener(files, tmp_path / "b.zarr"), replace(limit(5), shard=(4, 3))))
+        run(tiled_job(wiener(files, tmp_path / "b.zarr"), replace(limit(4), shard=(4, 3))))
 
 
 def test_shards_that_start_together_agree(files, uninterrupted, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    options = [replace(limit(5), shard=(i, 3)) for i in (1, 2, 3)]
+    options = [replace(limit(4), shard=(i, 3)) for i in (1, 2, 3)]
     with ThreadPoolExecutor(3) as pool:
         ends = list(pool.map(lambda o: run(tiled_job(wiener(files, output), o)), options))
     assert [output] in ends
@@ -188,7 +188,7 @@ def test_shards_that_start_together_agree(files, uninterrupted, tmp_path):
 def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
     pytest.importorskip("distributed")
     output = tmp_path / "a.ome.zarr"
-    options = replace(limit(5), scheduler="local:2")
+    options = replace(limit(4), scheduler="local:2")
     options = replace(options, memory_limit=2 * options.memory_limit)
     run(tiled_job(wiener(files, output), options))
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
@@ -205,11 +205,11 @@ def test_workers_need_files(tmp_path):
 @pytest.mark.parametrize("scheduler", ["local:", "local:0", "local:x"])
 def test_a_scheduler_that_is_none(files, scheduler, tmp_path):
     with pytest.raises(ValueError, match="local:2"):
-        run(tiled_job(wiener(files, tmp_path / "a.zarr"), replace(limit(5), scheduler=scheduler)))
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), replace(limit(4), scheduler=scheduler)))
 
 
 def test_four_writers_at_once_leave_no_wrong_voxel(files, uninterrupted, tmp_path):
-    plan = run(prepare_job(wiener(files, tmp_path / "a.zarr"), limit(5)))
+    plan = run(prepare_job(wiener(files, tmp_path / "a.zarr"), limit(4)))
     manifest, prepared = plan
     image, tiling = files["image"], prepared.tiling
     outputs = prepared.method.outputs
@@ -227,7 +227,7 @@ def test_four_writers_at_once_leave_no_wrong_voxel(files, uninterrupted, tmp_pat
 
 
 def test_tiles_that_are_not_whole_shards_are_refused(files, tmp_path):
-    manifest, prepared = run(prepare_job(wiener(files, tmp_path / "a.zarr"), limit(5)))
+    manifest, prepared = run(prepare_job(wiener(files, tmp_path / "a.zarr"), limit(4)))
     image = files["image"]
     create_results(tmp_path, manifest, prepared.method.outputs, image, {})
     destination = Destination(
@@ -254,7 +254,7 @@ def test_tiles_of_zeros_are_done_although_nothing_is_stored(tmp_path):
 
 def test_the_result_is_valid_and_lies_on_its_source(files, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    run(tiled_job(wiener(files, output), limit(5)))
+    run(tiled_job(wiener(files, output), limit(4)))
     open_ome_zarr(zarr.open_group(output, mode="r"))
     result = read_image(output)
     assert (result.scale, result.units, result.axis_labels) == (SCALE, UNITS, ("y", "x"))
@@ -267,7 +267,7 @@ def test_the_result_is_valid_and_lies_on_its_source(files, tmp_path):
 
 def test_random_tiles_are_verified(files, tmp_path):
     output = tmp_path / "a.ome.zarr"
-    run(tiled_job(wiener(files, output), limit(5)))
+    run(tiled_job(wiener(files, output), limit(4)))
     found = run(verify_job(output, count=3))
     assert 0 < found.seam_error <= found.predicted
     level = zarr.open_group(output, mode="r+")["0"]
@@ -300,7 +300,7 @@ def test_a_device_without_memory_gets_smaller_windows(
 
     monkeypatch.setattr(DirectTiles, "filter", scarce)
     steps = []
-    (path,) = run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(8)), steps.append)
+    (path,) = run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(6.5)), steps.append)
     assert refused
     assert any("out of memory" in step.message for step in steps)
     assert relative_error(read_image(path).data[:], uninterrupted) < 1e-3
@@ -314,13 +314,13 @@ def test_a_device_with_no_memory_at_all_gives_up(files, tmp_path, monkeypatch):
 
     monkeypatch.setattr(DirectTiles, "filter", none)
     with pytest.raises(torch.OutOfMemoryError):
-        run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(8)))
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(6.5)))
 
 
 def test_a_full_disk_is_noticed_before_the_work(files, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000.0))
     with pytest.raises(ValueError, match="the disk has 1 kB left"):
-        run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(5)))
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(4)))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.process import Prepared, process_tile
 from napari_convfact.batch.registry import tiled_operation
+from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.store import Destination
 from napari_convfact.foundation.device import cpu_count
 from napari_convfact.foundation.job import Job, Step
@@ -102,17 +103,15 @@ def _finished(waiting: Any) -> Iterator[Any]:
 
 def process_tile_of_run(number: int, output: str) -> int:
     """Process one tile of a run that is known by its folder; what a worker does."""
-    work, manifest, image, destination, prepared = _opened(output, os.getpid())
+    work, manifest, source, destination, prepared = _opened(output, os.getpid())
     tiling = prepared.tiling
-    process_tile(image.data, destination, tiling[number], tiling.halo, prepared)
+    process_tile(source, destination, tiling[number], tiling.halo, prepared)
     work.mark_done(number, manifest.recipe_hash)
     return number
 
 
 @lru_cache(maxsize=1)
-def _opened(
-    output: str, process: int
-) -> tuple[WorkFolder, Manifest, SpatialImage, Destination, Prepared]:
+def _opened(output: str, process: int) -> tuple[WorkFolder, Manifest, Slabs, Destination, Prepared]:
     """Open a run once in each process."""
     del process  # a forked process opens its own files
     work = WorkFolder(Path(output))
@@ -121,7 +120,8 @@ def _opened(
     image = inputs["image"]
     outputs = prepared.method.outputs
     destination = Destination(work.path, manifest.files, outputs, image, prepared.tiling)
-    return work, manifest, image, destination, prepared
+    source = Slabs(image.data, len(prepared.tiling.leading))
+    return work, manifest, source, destination, prepared
 
 
 def reopen(manifest: Manifest) -> tuple[dict[str, SpatialImage], Prepared]:

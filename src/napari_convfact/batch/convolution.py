@@ -18,7 +18,7 @@ from napari_convfact.operations.convolve_parameters import Convolve
 from napari_convfact.operations.operation import SpatialImage
 
 # Bytes for a voxel of the torus besides the results.
-_WORK = 30.0
+_WORK = 22.0
 
 
 def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[dict[str, Any]]:

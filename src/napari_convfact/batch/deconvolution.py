@@ -30,7 +30,7 @@ _ON_TORUS: dict[str, Reading] = {
     "extended": "reflect",
 }
 # Voxels of a sample, and how many samples the strength is chosen from.
-_SAMPLE, _SAMPLES = 2**22, 8
+_SAMPLE, _SAMPLES = 2**22, 4
 # Voxels of the torus on which the tail of an inverse filter is measured.
 _TAIL = 2**24
 # As for an image in memory: what is left of the error is at the volume's faces.
@@ -210,7 +210,7 @@ def _shrink(size: list[int], axis: int, voxels: int) -> list[int]:
 class DirectTiles(DeconvolutionTiles):
     """One product in the Fourier domain: Wiener, Tikhonov, pseudo-inverse."""
 
-    bytes_per_voxel: ClassVar[float] = 28.0
+    bytes_per_voxel: ClassVar[float] = 22.0
 
     @property
     def reading(self) -> Reading:
@@ -286,7 +286,7 @@ class DirectTiles(DeconvolutionTiles):
 class LeastSquaresTiles(DeconvolutionTiles):
     """Regularized least squares for a scene that goes on outside of the picture."""
 
-    bytes_per_voxel: ClassVar[float] = 46.0
+    bytes_per_voxel: ClassVar[float] = 49.0
 
     def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
         """Return the size of the transforms for a window."""

@@ -10,12 +10,13 @@ from typing import Any
 
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import TileMethod
+from napari_convfact.batch.source import SLAB_BYTES
 from napari_convfact.batch.tiles import Tiling, make_tiling
 from napari_convfact.foundation.memory import format_bytes
 from napari_convfact.storage.zarr_pyramid import chunk_lengths
 
 #: What the program itself takes: the interpreter and the libraries.
-BASE_MEMORY = 480e6
+BASE_MEMORY = 430e6
 # Tiles that compute this many times more voxels than they keep are refused.
 _MOST_OVERHEAD = 6.0
 # Sizes that are tried along each axis.
@@ -93,11 +94,12 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     """
     ndim = method.ndim
     spatial = tuple(shape)[len(shape) - ndim :]
-    arrays = memory - BASE_MEMORY
+    base = BASE_MEMORY + (SLAB_BYTES if len(shape) > ndim else 0)
+    arrays = memory - base
     if arrays <= 0:
         raise ValueError(
             f"A memory limit of {format_bytes(memory)} leaves nothing for tiles: the program "
-            f"itself takes {format_bytes(BASE_MEMORY)}. Allow more."
+            f"itself takes {format_bytes(base)}. Allow more."
         )
     sizes = zip(spatial, reach.halo, chunk_lengths(ndim), strict=True)
     axes = [_cores(n, h, c) for n, h, c in sizes]
@@ -119,7 +121,7 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     errors = [e for e, cut in zip(reach.seam_error, tiled, strict=True) if cut]
     outputs = sum(4.0 * math.prod(output.leading) for output in method.outputs)
     return TilePlan(
-        tiling, BASE_MEMORY + needed, overhead, max(errors, default=0.0), outputs * math.prod(shape)
+        tiling, base + needed, overhead, max(errors, default=0.0), outputs * math.prod(shape)
     )
 
 

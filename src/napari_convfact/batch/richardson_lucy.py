@@ -83,7 +83,7 @@ def choose_schedule(
 class RichardsonLucyTiles(DeconvolutionTiles):
     """The iteration with a schedule."""
 
-    bytes_per_voxel: ClassVar[float] = 38.0
+    bytes_per_voxel: ClassVar[float] = 43.0
 
     @property
     def reading(self) -> Reading:

@@ -12,6 +12,7 @@ from napari_convfact.batch.method import TileMethod
 from napari_convfact.batch.plan import BASE_MEMORY, plan_tiles
 from napari_convfact.batch.process import Prepared, process_tile_job
 from napari_convfact.batch.registry import tiled_operation
+from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.store import (
     Destination,
     check_disk,
@@ -238,10 +239,11 @@ def _process_here(
     tiling = manifest.plan.tiling
     destination = Destination(work.path, manifest.files, method.outputs, image, tiling)
     prepared = Prepared(tiling, method)
+    source = Slabs(image.data, len(tiling.leading))
     before = len(tiling) - len(todo)
     for count, number in enumerate(todo):
         done = before + count
-        job = process_tile_job(image.data, destination, tiling[number], tiling.halo, prepared)
+        job = process_tile_job(source, destination, tiling[number], tiling.halo, prepared)
         yield from _as_part(job, done, len(tiling))
         work.mark_done(number, manifest.recipe_hash)
         yield Step(done + 1, len(tiling), f"Tile {done + 1} of {len(tiling)}")

@@ -13,6 +13,8 @@ import numpy as np
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.edges import source_index
 
+#: What planes that are read ahead may take.
+SLAB_BYTES = 64e6
 # Irrational steps that spread samples evenly along every axis, whatever their number.
 _STEPS = (0.8191725134, 0.6710436067, 0.5497004779, 0.4503, 0.3689)
 
@@ -109,6 +111,51 @@ def _faded(to: int, start: int, length: int, n: int, gap: int) -> Iterator[_Piec
                 )
 
 
+class Slabs:
+    """Reads planes of a chunked volume several at a time and keeps the last ones.
+
+    A plane of a volume whose chunks are 64 planes deep costs all 64. Neighbouring planes are
+    tiles that follow each other.
+
+    Parameters
+    ----------
+    data : array_like
+        Anything with shape, dtype and slicing; chunks are respected where it has them.
+    leading : int
+        Number of leading axes, of which the last is read ahead.
+    """
+
+    def __init__(self, data: Any, leading: int) -> None:
+        self._data = data
+        self._leading = leading
+        self.shape, self.dtype = tuple(data.shape), data.dtype
+        chunks = getattr(data, "chunks", None)
+        # dask gives the size of every chunk
+        depth = chunks[leading - 1] if leading and chunks else 1
+        self._depth = int(depth[0] if isinstance(depth, tuple) else depth)
+        self._key: tuple[Any, ...] | None = None
+        self._kept: np.ndarray | None = None
+
+    def __getitem__(self, where: tuple[Any, ...]) -> np.ndarray:
+        """Read a window at an index of the leading axes."""
+        leading, window = where[: self._leading], where[self._leading :]
+        voxels = math.prod(len(range(*s.indices(n))) for s, n in self._sizes(window))
+        planes = int(SLAB_BYTES / max(1, voxels * np.dtype(self.dtype).itemsize))
+        planes = min(planes, self._depth)
+        if planes < 2:
+            return np.asarray(self._data[where])
+        slab, plane = divmod(leading[-1], planes)
+        key = (*leading[:-1], slab, *((s.start, s.stop) for s in window))
+        if self._kept is None or key != self._key:
+            ahead = slice(slab * planes, (slab + 1) * planes)
+            self._kept = np.asarray(self._data[(*leading[:-1], ahead, *window)])
+            self._key = key
+        return self._kept[plane]
+
+    def _sizes(self, window: tuple[slice, ...]) -> Iterator[tuple[slice, int]]:
+        return zip(window, self.shape[self._leading :], strict=True)
+
+
 def sample_windows(data: Any, size: Sequence[int], count: int) -> list[np.ndarray]:
     """Read windows that are spread evenly over a volume and its leading axes.
 
@@ -129,13 +176,13 @@ def sample_windows(data: Any, size: Sequence[int], count: int) -> list[np.ndarra
     ndim = len(size)
     free = [*data.shape[: len(data.shape) - ndim]]
     free += [n - s + 1 for n, s in zip(data.shape[len(data.shape) - ndim :], size, strict=True)]
-    places = dict.fromkeys(
-        tuple(
-            min(int(math.modf((i + 0.5) * step)[0] * n), n - 1)
-            for n, step in zip(free, itertools.cycle(_STEPS), strict=False)
-        )
-        for i in range(min(count, math.prod(free)))
-    )
+    count = min(count, math.prod(free))
+    places: dict[tuple[int, ...], None] = {}
+    for i in range(8 * count):
+        if len(places) < count:
+            shares = [math.modf((i + 0.5) * step)[0] for step in _STEPS]
+            positions = zip(itertools.cycle(shares), free, strict=False)
+            places[tuple(min(int(share * n), n - 1) for share, n in positions)] = None
     leading = len(free) - ndim
     return [
         read_window(data, place[:leading], place[leading:], size).astype(np.float32)
