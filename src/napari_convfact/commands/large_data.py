@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_convfact.batch.plan import BASE_MEMORY
 from napari_convfact.batch.registry import can_be_tiled
+from napari_convfact.batch.results import fits_in_memory
 from napari_convfact.batch.run import SEAM_ERROR, Options, Request, prepare_job, tiled_job
 from napari_convfact.batch.verify import status, verify_job
 from napari_convfact.commands.progress import progress_bar
@@ -103,10 +104,7 @@ def wants_tiles(
     """
     if options.resume or options.shard or options.scheduler:
         return True
-    budget = memory_budget(options.memory_limit)
-    arrays = operation.plan(inputs, parameters).memory if operation.plan else 0.0
-    needed = BASE_MEMORY + arrays
-    if needed <= budget:
+    if fits_in_memory(operation, parameters, inputs, options.memory_limit):
         return False
     if can_be_tiled(operation) and ending(output) == ".zarr":
         return True
@@ -115,9 +113,8 @@ def wants_tiles(
         if can_be_tiled(operation)
         else "crop or bin the image, or raise the memory limit"
     )
-    raise ValueError(
-        f"This needs about {format_bytes(needed)} and {format_bytes(budget)} may be used: {way}."
-    )
+    budget = format_bytes(memory_budget(options.memory_limit))
+    raise ValueError(f"This needs more memory than the {budget} that may be used: {way}.")
 
 
 def run_in_tiles(request: Request, options: Options) -> list[Path]:
