@@ -16,15 +16,14 @@ _FILLED = 0.95  # of the canvas
 _SMALLEST = 1e-9
 
 
-def beside_everything(viewer: Viewer, ndim: int) -> tuple[float, ...]:
-    """Return a translation to the right of all layers, for a layer with `ndim` axes."""
-    if not viewer.layers:
-        return (0.0,) * ndim
-    low, high = viewer.layers.extent.world
-    right = high[-1] + _GAP * (high[-1] - low[-1])
-    place = np.zeros(ndim)
-    place[-len(low) :] = low[-ndim:]
-    place[-1] = right
+def beside_everything(viewer: Viewer, scale: Sequence[float]) -> tuple[float, ...]:
+    """Return a translation to the right of all layers, for a layer with pixels of a size."""
+    place = np.zeros(len(scale))
+    if viewer.layers:
+        low, high = viewer.layers.extent.world
+        place[-len(low) :] = low[-len(scale) :]
+        place[-1] = high[-1] + _GAP * (high[-1] - low[-1])
+        place += np.asarray(scale) / 2  # a layer lies where the middle of its first pixel is
     return tuple(float(p) for p in place)
 
 

@@ -264,7 +264,8 @@ def _start_value(field: ParameterField) -> Any:
     """Return a number to begin with where the default is a keyword."""
     if field.type is float and field.field.logarithmic:
         return 1e-3
-    return field.type(max(field.field.minimum or 0, 10 if field.type is int else 0))
+    usual = 10 if field.type is int else 10 * (field.field.step or 0.1)
+    return field.type(max(field.field.minimum or 0, usual))
 
 
 def _set_unit(box: QSpinBox | QDoubleSpinBox, field: ParameterField) -> None:
