@@ -9,6 +9,7 @@ import pytest
 
 from napari_convfact.batch.halo import Reach, cut_profile, tail_profiles
 from napari_convfact.batch.plan import BASE_MEMORY, TilePlan, plan_tiles
+from napari_convfact.batch.source import SLAB_MEMORY
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.foundation.job import Step, run
 
@@ -28,7 +29,7 @@ def method(ndim=3, bytes_per_voxel=20.0, margin=10):
 @pytest.mark.parametrize("halo", [(4, 8, 8), (20, 20, 20), (None, 30, 30)])
 def test_tiles_fit_and_cover_the_volume_once(gigabytes, halo):
     shape = (2, 128, 1000, 1500)
-    memory = BASE_MEMORY + 64e6 + 1e9 * gigabytes
+    memory = BASE_MEMORY + SLAB_MEMORY + 1e9 * gigabytes
     try:
         plan = plan_tiles(shape, method(), Reach(halo, (1e-3,) * 3), memory)
     except ValueError:
@@ -62,7 +63,7 @@ def test_more_memory_never_means_more_arithmetic():
 
 
 def test_leading_axes_are_split_first():
-    memory = BASE_MEMORY + 64e6 + 20 * 110 * 522 * 522
+    memory = BASE_MEMORY + SLAB_MEMORY + 20 * 110 * 522 * 522
     plan = plan_tiles((7, 100, 512, 512), method(), Reach((8, 8, 8), (1e-3,) * 3), memory)
     assert plan.tiling.grid == (7, 1, 1, 1)
 

@@ -36,7 +36,7 @@ def test_a_small_volume_with_channels(tmp_path):
     psf = SpatialImage(gaussian((0.7, 1, 1), 3).data, "psf", (0.3, 0.1, 0.1))
     inputs = {"image": image, "psf": psf}
     parameters = {"method": "wiener", "boundary": "reflect", "strength": 0.05}
-    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 64 + 10, **parameters)
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 96 + 10, **parameters)
     assert manifest.plan.tiling.grid[0] == 2
     assert len(manifest.plan.tiling) > 2
     (whole,) = in_memory("deconvolve", inputs, **parameters)
@@ -138,7 +138,7 @@ def test_planes_of_a_stack_are_tiles(tmp_path):
     stack = np.stack([blurred_beads((120, 130), seed=seed).data for seed in range(5)])
     inputs = {"image": SpatialImage(stack, "a", axis_labels=("z", "y", "x")), "psf": gaussian(1.5)}
     parameters = {"method": "wiener", "boundary": "reflect", "strength": 0.01}
-    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 64 + 1, **parameters)
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 96 + 1, **parameters)
     assert len(manifest.plan.tiling) == 5
     assert manifest.plan.seam_error == 0
     (whole,) = in_memory("deconvolve", inputs, **parameters)

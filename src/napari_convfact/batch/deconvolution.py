@@ -31,6 +31,8 @@ _ON_TORUS: dict[str, Reading] = {
 }
 # Voxels of a sample, and how many samples the strength is chosen from.
 _SAMPLE, _SAMPLES = 2**22, 4
+# Safety of errors that were measured on a sample.
+_MARGIN = 2.0
 # Voxels of the torus on which the tail of an inverse filter is measured.
 _TAIL = 2**24
 # As for an image in memory: what is left of the error is at the volume's faces.
@@ -188,7 +190,8 @@ class DeconvolutionTiles(ABC):
             windows = sample_windows(image.data, size, _SAMPLES)
             sample = max(windows, key=lambda window: float(np.nanstd(window)))
             profiles.append((yield from cut_profile(self._apply_once, sample, axis)))
-        return Reach.from_profiles(profiles, tolerance)
+        # A volume has worse places than a sample of it.
+        return Reach.from_profiles([_MARGIN * profile for profile in profiles], tolerance)
 
     def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
         (estimate,) = yield from self.filter(sample.shape)(sample)
@@ -250,7 +253,7 @@ class DirectTiles(DeconvolutionTiles):
                 self._strength,
             )
             response = fft.irfftn(inverse.gain, shape, overwrite=True).numpy()
-            reach = Reach.from_profiles(tail_profiles(response), tolerance / 2)
+            reach = Reach.from_profiles(tail_profiles(response), tolerance)
             # A tail that reaches half around its torus is not known yet.
             unknown = [h is None or h > n // 3 for h, n in zip(reach.halo, shape, strict=True)]
             growing = [u and n < most for u, n, most in zip(unknown, shape, longest, strict=True)]
@@ -263,7 +266,7 @@ class DirectTiles(DeconvolutionTiles):
             shape = grown
             yield Step(0, 0, "Measuring the tail of the inverse filter")
         halo = [None if u else h for u, h in zip(unknown, reach.halo, strict=True)]
-        return Reach(tuple(halo), tuple(2 * error for error in reach.seam_error))
+        return Reach(tuple(halo), reach.seam_error)
 
     def filter(self, padded: tuple[int, ...]) -> TileFilter:
         """Return what deconvolves windows of one size."""

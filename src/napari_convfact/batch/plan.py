@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import TileMethod
-from napari_convfact.batch.source import SLAB_BYTES
+from napari_convfact.batch.source import SLAB_MEMORY
 from napari_convfact.batch.tiles import Tiling, make_tiling
 from napari_convfact.foundation.memory import format_bytes
 from napari_convfact.storage.zarr_pyramid import chunk_lengths
@@ -94,7 +94,7 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     """
     ndim = method.ndim
     spatial = tuple(shape)[len(shape) - ndim :]
-    base = BASE_MEMORY + (SLAB_BYTES if len(shape) > ndim else 0)
+    base = BASE_MEMORY + (SLAB_MEMORY if len(shape) > ndim else 0)
     arrays = memory - base
     if arrays <= 0:
         raise ValueError(

@@ -13,8 +13,9 @@ import numpy as np
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.edges import source_index
 
-#: What planes that are read ahead may take.
-SLAB_BYTES = 64e6
+#: What planes that are read ahead take, and what reading them takes at its peak.
+SLAB_BYTES = 24e6
+SLAB_MEMORY = 4 * SLAB_BYTES
 # Irrational steps that spread samples evenly along every axis, whatever their number.
 _STEPS = (0.8191725134, 0.6710436067, 0.5497004779, 0.4503, 0.3689)
 
