@@ -28,7 +28,7 @@ def run_to_end(widget, qtbot, **values):
     with qtbot.waitSignal(widget.runner.finished, timeout=120_000) as blocker:
         widget.run()
     assert blocker.args[0].error is None
-    assert_idle(widget)
+    assert_idle(widget, qtbot)
     return [layer for layer in widget.viewer.layers if layer not in before]
 
 
@@ -42,7 +42,7 @@ def run_and_cancel(widget, qtbot, **values):
         widget._cancel.click()
     assert blocker.args[0].cancelled
     assert list(widget.viewer.layers) == before
-    assert_idle(widget)
+    assert_idle(widget, qtbot)
 
 
 def run_and_fail(widget, qtbot):
@@ -54,15 +54,16 @@ def run_and_fail(widget, qtbot):
     errors = [r.message for r in notification_manager.records if r.severity == "error"]
     assert len(errors) == 1
     assert list(widget.viewer.layers) == before
-    assert_idle(widget)
+    assert_idle(widget, qtbot)
     return errors[0]
 
 
-def assert_idle(widget):
-    """Nothing runs, in the form or in the viewer's task manager."""
+def assert_idle(widget, qtbot):
+    """Nothing runs, in the form or, once a picture in the form is drawn, in the viewer."""
     assert not widget.runner.busy
     assert not widget._cancel.isEnabled()
-    assert not widget.viewer.window._task_status_manager.is_busy()
+    manager = widget.viewer.window._task_status_manager
+    qtbot.waitUntil(lambda: not manager.is_busy(), timeout=20_000)
 
 
 def assert_same_place(layer, source):

@@ -1,5 +1,7 @@
 """Convolve in the viewer."""
 
+import threading
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -15,6 +17,7 @@ from tests.gui.helpers import (
 )
 
 import napari_convfact as cf
+from napari_convfact.execution.passes import FusedPass
 
 
 @pytest.fixture
@@ -104,6 +107,45 @@ def test_the_preview_of_a_bank_is_a_stack(convolve, bank_file, qtbot):
     layer = widget.preview.layer
     assert layer.data.shape == (3, 1, 48, 56)
     np.testing.assert_allclose(layer.scale, (1, *PLACE["scale"]))
+
+
+def test_the_preview_of_a_part_knows_what_lies_around_it(convolve, qtbot):
+    viewer, widget = convolve
+    # What drawing a window that is zoomed in would say.
+    viewer.layers["cells"].corner_pixels = np.array([[0, 10, 12], [3, 34, 40]])
+    widget.form.set_values({"sigma": 3.0})
+    widget._preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
+    preview = widget.preview.layer
+    shown = preview.data[0].copy()
+    assert shown.shape == (25, 29)
+    first = viewer.layers["cells"].world_to_data(preview.data_to_world((0, 0, 0)))
+    plane, row, column = np.rint(first).astype(int)
+    (layer,) = run_to_end(widget, qtbot)
+    part = layer.data[plane, row : row + shown.shape[0], column : column + shown.shape[1]]
+    np.testing.assert_allclose(shown, part, rtol=2e-3)  # the Gaussian beyond four sigma
+
+
+def test_a_run_and_a_preview_may_use_the_fused_pass_at_once(convolve, qtbot, monkeypatch):
+    viewer, widget = convolve
+    threads = set()
+    apply = FusedPass.__call__
+
+    def spied(*arguments, **keywords):
+        threads.add(threading.get_ident())
+        return apply(*arguments, **keywords)
+
+    monkeypatch.setattr(FusedPass, "__call__", spied)
+    rng = np.random.default_rng(3)
+    viewer.add_image(rng.random((8, 512, 512), dtype=np.float32), name="large")
+    widget.choices["image"].choose(viewer.layers["large"])
+    viewer.reset_view()
+    widget._preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
+    threads.clear()
+    widget.preview._start()
+    run_to_end(widget, qtbot)
+    assert len(threads) >= 2
 
 
 def test_cancel_answers(convolve, qtbot):

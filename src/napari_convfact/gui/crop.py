@@ -37,8 +37,8 @@ class VisibleCrop:
     start: np.ndarray
 
 
-def visible_crop(viewer: Viewer, layer: Image, kernel_shape: tuple[int, ...]) -> VisibleCrop:
-    """Return the visible part of a layer with a margin of the kernel's size.
+def visible_crop(viewer: Viewer, layer: Image, margin: tuple[int, ...]) -> VisibleCrop:
+    """Return the visible part of a layer with a margin around it.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def visible_crop(viewer: Viewer, layer: Image, kernel_shape: tuple[int, ...]) ->
         Says which plane is shown.
     layer : Image
         The layer.
-    kernel_shape : tuple of int
-        The kernel lies along the last axes: those get a margin, other hidden axes none.
+    margin : tuple of int
+        Samples on either side along the last axes; other hidden axes get none.
 
     Raises
     ------
@@ -59,10 +59,10 @@ def visible_crop(viewer: Viewer, layer: Image, kernel_shape: tuple[int, ...]) ->
     image = spatial_image(layer)
     shape = np.array(image.data.shape[: image.ndim])
     low, high = _visible_box(viewer, layer, shape)
-    margin = np.zeros(image.ndim, dtype=int)
-    margin[image.ndim - len(kernel_shape) :] = kernel_shape
-    outer_low = np.maximum(low - margin, 0)
-    outer_high = np.minimum(high + margin, shape)
+    around = np.zeros(image.ndim, dtype=int)
+    around[image.ndim - len(margin) :] = margin
+    outer_low = np.maximum(low - around, 0)
+    outer_high = np.minimum(high + around, shape)
     box = tuple(slice(a, b) for a, b in zip(outer_low, outer_high, strict=True))
     inner = tuple(slice(a, b) for a, b in zip(low - outer_low, high - outer_low, strict=True))
     return VisibleCrop(replace(image, data=image.data[box], path=None), inner, low)

@@ -129,11 +129,14 @@ class Preview(QObject):
     def _crop(self, request: PreviewRequest) -> tuple[Any, VisibleCrop, dict[str, Any]]:
         inputs = {name: spatial_image(layer) for name, layer in request.layers.items()}
         first, *others = inputs
-        kernel = tuple(inputs[others[0]].data.shape) if others else ()
+        if self._operation.margin is not None:
+            margin = self._operation.margin(inputs, request.parameters)
+        else:
+            margin = tuple(inputs[others[0]].data.shape) if others else ()
         source = request.layers[first]
         if source is self.layer:
             raise ValueError("This is the preview itself: choose another image.")
-        crop = visible_crop(self._viewer, source, kernel[-source.ndim :])
+        crop = visible_crop(self._viewer, source, margin[-source.ndim :])
         return source, crop, inputs | {first: crop.image}
 
     def _on_finished(self, outcome: Outcome) -> None:

@@ -18,6 +18,8 @@ from napari_convfact.operations.operation import Input, Operation, Plan, Result,
 if TYPE_CHECKING:
     from napari_convfact.kernels.bank import KernelBank
 
+_FILE_MARGIN = 16  # reading the file for a preview's margin would take the main thread
+
 
 def job(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[list[Result]]:
     """Convolve ``inputs["image"]``."""
@@ -207,6 +209,17 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Plan:
     return Plan(text, 4.0 * samples * (kernels + 6))
 
 
+def margin(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> tuple[int, ...]:
+    """Return how far the kernel reaches along its axes."""
+    kind = _kind(inputs, parameters)
+    if kind == "layer":
+        return tuple(inputs["kernel"].data.shape)[parameters.stack :]
+    if kind == "file":
+        return (_FILE_MARGIN,) * 2
+    reach = {"gaussian": math.ceil(4 * parameters.sigma), "box": parameters.size}
+    return (reach.get(kind, 1),) * parameters.ndim
+
+
 OPERATION = Operation(
     name="convolve",
     title="Convolve",
@@ -218,4 +231,5 @@ OPERATION = Operation(
     ),
     job=job,
     plan=plan,
+    margin=margin,
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 #: Size of the picture of the frequency plane that the bank covers.
 _COVERAGE = {2: 256, 3: 64}
+_MOST_MARGIN = 64
 _TURN = {"colormap": "hsv", "contrast_limits": (-math.pi, math.pi)}
 _HALF_TURN = {"colormap": "hsv", "contrast_limits": (0.0, math.pi)}
 
@@ -222,6 +223,14 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> Plan:
     return Plan(text, 4.0 * samples * (stacks + 8) + 32.0 * frame)
 
 
+def margin(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> tuple[int, ...]:
+    """Return how far the kernels reach: a wavelength of the coarsest, but not without end."""
+    del inputs
+    octaves = parameters.octave_spacing * (parameters.n_scales - 1)
+    wavelength = math.ceil(2**octaves / parameters.highest)
+    return (min(wavelength, _MOST_MARGIN),) * parameters.ndim
+
+
 OPERATION = Operation(
     name="gabor",
     title="Gabor bank",
@@ -230,4 +239,5 @@ OPERATION = Operation(
     inputs=(Input("image", "Image", "The image to filter."),),
     job=job,
     plan=plan,
+    margin=margin,
 )

@@ -175,6 +175,10 @@ class Operation:
     plan : callable, optional
         ``plan(inputs, parameters)`` returns a `Plan`, at once and without touching the data;
         it raises ValueError with the reason if the job cannot run.
+    margin : callable, optional
+        ``margin(inputs, parameters)`` returns how many samples beyond a part of the first
+        input its result depends on, along the last axes, for a preview of that part. Without
+        it, the size of the second input.
     """
 
     name: str
@@ -184,3 +188,4 @@ class Operation:
     inputs: tuple[Input, ...]
     job: Callable[[Mapping[str, SpatialImage], Any], Job[list[Result]]]
     plan: Callable[[Mapping[str, SpatialImage], Any], Plan] | None = None
+    margin: Callable[[Mapping[str, SpatialImage], Any], tuple[int, ...]] | None = None
