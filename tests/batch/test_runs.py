@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import zarr
@@ -192,6 +193,32 @@ def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
     options = replace(options, memory_limit=2 * options.memory_limit)
     run(tiled_job(wiener(files, output), options))
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_a_killed_worker_costs_no_tile(files, tmp_path):
+    pytest.importorskip("distributed")
+    slow = {"method": "richardson-lucy", "iterations": 30, "accelerate": False}
+    expected = tmp_path / "expected.ome.zarr"
+    run(tiled_job(wiener(files, expected, **slow), limit(7)))
+    killed = []
+
+    def kill_one(step):
+        if step.done and not killed:
+            workers = [
+                child
+                for child in psutil.Process().children(recursive=True)
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
+            assert len(workers) == 2
+            workers[0].kill()
+            killed.append(workers[0].pid)
+
+    output = tmp_path / "a.ome.zarr"
+    options = replace(limit(7), scheduler="local:2")
+    options = replace(options, memory_limit=2 * options.memory_limit)
+    run(tiled_job(wiener(files, output, **slow), options), kill_one)
+    assert killed
+    np.testing.assert_array_equal(read_image(output).data[:], read_image(expected).data[:])
 
 
 def test_workers_need_files(tmp_path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.process import Prepared, process_tile
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _RETRIES = 3
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def local_workers(scheduler: str | None) -> int:
@@ -82,23 +83,15 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
         done = before
         try:
             while waiting.count():
-                for future in _finished(waiting):
+                finished = waiting.next_batch(block=False)
+                for future in finished:
                     future.result()
-                    future.release()
                     done += 1
+                if not finished:
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
                 yield Step(done, total, f"Tile {done} of {total}")
         finally:
             client.cancel(futures)
-
-
-def _finished(waiting: Any) -> Iterator[Any]:
-    """Yield the futures that are done, after waiting for one for a moment."""
-    from queue import Empty
-
-    try:
-        yield waiting.queue.get(timeout=_SECONDS_BETWEEN_LOOKS)
-    except Empty:
-        return
 
 
 def process_tile_of_run(number: int, output: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from napari_convfact.batch.cluster import local_workers, process_on_cluster
@@ -20,7 +21,7 @@ from napari_convfact.batch.store import (
     output_files,
     publish,
 )
-from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.job import Job, Step, relay
 from napari_convfact.foundation.memory import format_bytes, memory_budget
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
@@ -218,7 +219,7 @@ def _begin(
 
 
 def _create(work: WorkFolder, request: Request, options: Options) -> Job[None]:
-    manifest, prepared = yield from prepare_job(request, options)
+    manifest, prepared = yield from relay(prepare_job(request, options), _without_count)
     check_disk(request.output.parent, manifest.plan.output_bytes)
     method, image = prepared.method, request.inputs["image"]
     work.create(
@@ -244,15 +245,16 @@ def _process_here(
     for count, number in enumerate(todo):
         done = before + count
         job = process_tile_job(source, destination, tiling[number], tiling.halo, prepared)
-        yield from _as_part(job, done, len(tiling))
+        yield from relay(job, partial(_step_of_tile, done=done, total=len(tiling)))
         work.mark_done(number, manifest.recipe_hash)
         yield Step(done + 1, len(tiling), f"Tile {done + 1} of {len(tiling)}")
 
 
-def _as_part(job: Job[None], done: int, total: int) -> Job[None]:
-    """Report the steps of a tile as those of the run; a tile's preview is not the run's."""
-    try:
-        for step in job:
-            yield replace(Step(done, total), message=f"Tile {done + 1} of {total}: {step.message}")
-    finally:
-        job.close()
+def _step_of_tile(step: Step, *, done: int, total: int) -> Step:
+    """Return a tile's step as the run's; the tile's preview is not the run's."""
+    return Step(done, total, f"Tile {done + 1} of {total}: {step.message}")
+
+
+def _without_count(step: Step) -> Step:
+    """Return a step of the preparation, which is not counted in tiles."""
+    return Step(0, 0, step.message)
