@@ -14,7 +14,7 @@ from tests.gui.helpers import (
     run_to_end,
 )
 
-from napari_convfact.kernels.shapes import disk
+from napari_convfact.kernels.shapes import disk, gaussian
 from napari_convfact.kernels.wavelets import near_sym_a
 
 
@@ -81,6 +81,21 @@ def test_chains_are_compared_in_rows(factorize, qtbot):
     assert len({layer.translate[0] for layer in layers[::3]}) == 3
     assert len({tuple(layer.contrast_limits) for layer in layers[1::3]}) == 1
     assert widget._findings.text().count("3x3, 3x3, 3x3") == 2  # among chains, among ways
+
+
+def test_the_pictures_of_a_volume_share_its_middle_plane(factorize, qtbot):
+    viewer, widget = factorize
+    viewer.layers.clear()
+    kernel = viewer.add_image(
+        gaussian(1.0, ndim=3, size=7), name="ball kernel", scale=(0.5, 0.1, 0.1)
+    )
+    layers = run_to_end(widget, qtbot, shapes="3x3x3, 3x3x3, 3x3x3")
+    middle = kernel.extent.world[:, 0].mean()
+    assert viewer.dims.point[0] == pytest.approx(middle)
+    assert all(layer.extent.world[:, 0].mean() == pytest.approx(middle) for layer in layers)
+    # Side by side, edge to edge with the kernel.
+    tops = [layer.extent.world[0, 1] - layer.scale[1] / 2 for layer in (kernel, *layers)]
+    np.testing.assert_allclose(tops, tops[0])
 
 
 def test_the_chain_is_applied_to_an_image_and_timed(factorize, qtbot):

@@ -264,8 +264,11 @@ def _start_value(field: ParameterField) -> Any:
     """Return a number to begin with where the default is a keyword."""
     if field.type is float and field.field.logarithmic:
         return 1e-3
-    usual = 10 if field.type is int else 10 * (field.field.step or 0.1)
-    return field.type(max(field.field.minimum or 0, usual))
+    low = field.field.minimum or 0
+    if field.type is float:
+        return max(low, 10 * (field.field.step or 0.1))
+    step = int(field.field.step or 1)
+    return int(low) + step * math.ceil((10 - low) / step)  # odd where only odd numbers are legal
 
 
 def _set_unit(box: QSpinBox | QDoubleSpinBox, field: ParameterField) -> None:

@@ -65,7 +65,8 @@ def pictures(
                 units=("pixel",) * extra + kernel.units[-len(shape) :],
                 summary=summary,
                 display={
-                    "translate": (0.0,) * extra + _place(shape, pixel, row, column),
+                    "translate": (0.0,) * extra
+                    + _place(shape, pixel, (row, column), values, scale),
                     "colormap": SIGNED,
                     "contrast_limits": (-bound, bound),
                 },
@@ -75,11 +76,23 @@ def pictures(
 
 
 def _place(
-    shape: Sequence[int], pixel: Sequence[float], row: int, column: int
+    shape: Sequence[int],
+    pixel: Sequence[float],
+    cell: tuple[int, int],
+    values: np.ndarray,
+    scale: float,
 ) -> tuple[float, ...]:
-    """Return where the picture of a row and column begins, the kernel being at (0, 0)."""
-    cells = ((0,) * len(shape) + (row, column))[-len(shape) :]
-    return tuple(cell * (1 + GAP) * n * p for cell, n, p in zip(cells, shape, pixel, strict=True))
+    """Return where the middle of a picture's first pixel lies, the kernel's being at zero.
+
+    The picture begins where its cell, a row and a column, begins; along z it has the kernel's
+    middle plane.
+    """
+    cells = ((0,) * len(shape) + cell)[-len(shape) :]
+    place = [index * (1 + GAP) * n for index, n in zip(cells, shape, strict=True)]
+    if len(shape) > 2:
+        place[0] = (shape[0] - scale * values.shape[0]) / 2
+    # A larger pixel has its middle farther from the edge.
+    return tuple((corner + (scale - 1) / 2) * p for corner, p in zip(place, pixel, strict=True))
 
 
 def factor_mosaic(factorization: Factorization) -> np.ndarray:

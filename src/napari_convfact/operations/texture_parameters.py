@@ -148,7 +148,12 @@ class Texture(Parameters):
     ] = ""
     device: Annotated[
         str,
-        Field("Device", "auto, cpu, cuda, cuda:1 or mps.", advanced=True),
+        Field(
+            "Device",
+            "auto, cpu, cuda, cuda:1 or mps.",
+            advanced=True,
+            suggestions=("auto", "cpu", "cuda", "mps"),
+        ),
     ] = "auto"
 
 
@@ -219,5 +224,10 @@ class ClassifyPixels(Parameters):
     ] = 0
     device: Annotated[
         str,
-        Field("Device", "auto, cpu, cuda, cuda:1 or mps.", advanced=True),
+        Field(
+            "Device",
+            "auto, cpu, cuda, cuda:1 or mps.",
+            advanced=True,
+            suggestions=("auto", "cpu", "cuda", "mps"),
+        ),
     ] = "auto"
