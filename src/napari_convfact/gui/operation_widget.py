@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -12,6 +13,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
+    QFileDialog,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -22,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_convfact.foundation.job import Step
-from napari_convfact.foundation.memory import check_memory, format_bytes
+from napari_convfact.foundation.memory import format_bytes
 from napari_convfact.gui.arrange import bring_into_view
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.findings import findings_text
@@ -35,6 +37,7 @@ from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
 from napari_convfact.gui.remembered import remember, remembered
 from napari_convfact.gui.scroll_area import VerticalScrollArea
+from napari_convfact.gui.tiled_run import TiledRun, needs_tiles
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -128,13 +131,42 @@ class OperationWidget(QWidget):
         try:
             parameters = self.form.parameters()
             inputs = {name: spatial_image(layer) for name, layer in layers.items()}
-            self._check_plan(inputs, parameters)
+            tiled = self._tiled_run(layers, inputs, parameters)
         except ValueError as error:
             self._report_error(error)
             return
-        self._running = Run(layers, inputs, parameters)
+        except Declined:
+            return
+        self._running = Run(layers, inputs, parameters, tiled)
         self._findings.hide()
-        self.runner.start(lambda: self.operation.job(inputs, parameters), self.operation.title)
+        make_job = tiled.job if tiled else lambda: self.operation.job(inputs, parameters)
+        self.runner.start(make_job, self.operation.title)
+
+    def _tiled_run(
+        self,
+        layers: dict[str, Layer],
+        inputs: dict[str, SpatialImage],
+        parameters: Parameters,
+    ) -> TiledRun | None:
+        """Return how to run in tiles where the run does not fit in memory."""
+        plan = self.operation.plan(inputs, parameters) if self.operation.plan else None
+        limit = memory_limit()
+        if plan is None or not needs_tiles(self.operation, plan, limit):
+            return None
+        first = self.operation.inputs[0].name
+        output = self.ask_for_output(f"{inputs[first].name} {self.operation.name}.ome.zarr")
+        if output is None:
+            raise Declined
+        return TiledRun(
+            self.viewer, self.operation, parameters, inputs, layers[first], output, limit
+        )
+
+    def ask_for_output(self, suggestion: str) -> Path | None:
+        """Ask where a result that does not fit in memory is to be written."""
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Where to write the result", suggestion, "OME-Zarr (*.ome.zarr *.zarr)"
+        )
+        return Path(name) if name else None
 
     def refresh(self) -> None:
         """Say what a run would do, or why it cannot run."""
@@ -325,8 +357,10 @@ class OperationWidget(QWidget):
         if self.operation.plan is None:
             return ""
         plan = self.operation.plan(inputs, parameters)
-        check_memory(plan.memory, memory_limit())
-        return f"{plan.text} About {format_bytes(plan.memory)} of memory."
+        text = f"{plan.text} About {format_bytes(plan.memory)} of memory"
+        if needs_tiles(self.operation, plan, memory_limit()):
+            return f"{text} at once is too much: it runs in tiles, into a file that you choose."
+        return f"{text}."
 
     def _on_started(self) -> None:
         self._set_busy(True)
@@ -343,12 +377,16 @@ class OperationWidget(QWidget):
         self._progress.setRange(0, step.total)
         self._progress.setValue(step.done)
         self._progress.setFormat(step.message or "%p %")
+        if self._running is not None and self._running.tiled is not None:
+            self._running.tiled.show(step)
 
     def _on_finished(self, outcome: Outcome) -> None:
         run, self._running = self._running, None
         self._set_busy(False)
         if outcome.error is not None:
             self._report_error(outcome.error)
+        elif run is not None and run.tiled is not None:
+            self._say(run.tiled.finish(outcome))
         elif outcome.cancelled:
             self._keep_partial(outcome.last_step, run)
         elif run is not None:
@@ -404,11 +442,20 @@ class Run:
     """What a job was started with."""
 
     def __init__(
-        self, layers: dict[str, Layer], inputs: dict[str, SpatialImage], parameters: Parameters
+        self,
+        layers: dict[str, Layer],
+        inputs: dict[str, SpatialImage],
+        parameters: Parameters,
+        tiled: TiledRun | None = None,
     ) -> None:
         self.layers = layers
         self.inputs = inputs
         self.parameters = parameters
+        self.tiled = tiled
+
+
+class Declined(Exception):  # noqa: N818 - not an error
+    """The user closed a dialog that a run needs."""
 
 
 def _text_label() -> QLabel:

@@ -1,0 +1,76 @@
+"""A run that does not fit in memory goes in tiles, into a file that a layer shows."""
+
+import numpy as np
+import pytest
+
+import napari_convfact as cf
+from napari_convfact.gui import operation_widget
+from napari_convfact.operations.provenance import METADATA_KEY
+
+
+@pytest.fixture
+def in_tiles(make_napari_viewer, flat_psf, monkeypatch, tmp_path):
+    """A Deconvolve widget that takes every run for too large, and where it writes."""
+    monkeypatch.setattr(operation_widget, "needs_tiles", lambda *_: True)
+    viewer = make_napari_viewer()
+    movie = np.random.default_rng(0).random((6, 64, 70)).astype(np.float32)
+    viewer.add_image(
+        movie,
+        name="movie",
+        scale=(2, 0.1, 0.1),
+        translate=(0, 5, 7),
+        units=("s", "um", "um"),
+        axis_labels=("t", "y", "x"),
+    )
+    viewer.add_image(flat_psf, name="PSF", scale=(0.1, 0.1), units=("um", "um"))
+    _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")
+    widget.form.set_values({"method": "wiener", "strength": 0.1, "boundary": "reflect"})
+    output = tmp_path / "movie.ome.zarr"
+    monkeypatch.setattr(widget, "ask_for_output", lambda _: output)
+    return viewer, widget, output
+
+
+def run_to_end(widget, qtbot):
+    with qtbot.waitSignal(widget.runner.finished, timeout=120_000) as blocker:
+        widget.run()
+    assert blocker.args[0].error is None
+    return blocker.args[0]
+
+
+def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
+    viewer, widget, output = in_tiles
+    assert "in tiles" in widget._plan.text()
+    run_to_end(widget, qtbot)
+    layer, source = viewer.layers[-1], viewer.layers["movie"]
+    assert layer.multiscale
+    assert output.is_dir()
+    np.testing.assert_array_equal(layer.scale, source.scale)
+    np.testing.assert_array_equal(layer.translate, source.translate)
+    assert layer.units == source.units
+    assert layer.axis_labels == source.axis_labels
+    assert layer.metadata[METADATA_KEY]["parameters"]["method"] == "wiener"
+    psf, _ = cf.prepare_kernel(viewer.layers["PSF"].data)
+    whole = cf.deconvolve(source.data, psf, method="wiener", strength=0.1, boundary="reflect")
+    np.testing.assert_allclose(np.asarray(layer.data[0]), whole.estimate, atol=1e-5)
+    assert str(output) in widget._findings.text()
+
+
+def test_a_cancelled_run_goes_on_when_it_is_run_again(in_tiles, qtbot):
+    viewer, widget, output = in_tiles
+    with qtbot.waitSignal(widget.runner.finished, timeout=120_000) as blocker:
+        widget.run()
+        widget._cancel.click()
+    assert blocker.args[0].cancelled
+    assert not output.exists()
+    assert "go on" in widget._findings.text()
+    run_to_end(widget, qtbot)
+    assert output.is_dir()
+    assert sum(layer.name != "PSF" for layer in viewer.layers) == 2
+
+
+def test_closing_the_dialog_starts_nothing(in_tiles, monkeypatch):
+    viewer, widget, _ = in_tiles
+    monkeypatch.setattr(widget, "ask_for_output", lambda _: None)
+    widget.run()
+    assert not widget.runner.busy
+    assert len(viewer.layers) == 2
