@@ -78,3 +78,12 @@ def test_samples_are_spread_and_repeatable():
 def test_samples_keep_the_proportions():
     assert sample_size((100, 200), 10**6) == (100, 200)
     assert sample_size((100, 4000, 4000), 10**6) == (100, 63, 125)
+
+
+def test_large_reads_are_split_at_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_convfact.batch.source._AT_ONCE", 2000)
+    data = np.random.default_rng(0).integers(0, 99, (3, 30, 40), dtype=np.uint16)
+    counting = Counting(zarr.create_array(tmp_path / "a.zarr", data=data, chunks=(2, 8, 8)))
+    window = read_window(counting, (1,), (3, 5), (25, 30))
+    np.testing.assert_array_equal(window, data[1, 3:28, 5:35])
+    assert counting.reads >= 4

@@ -16,6 +16,8 @@ from napari_convfact.foundation.edges import source_index
 #: What planes that are read ahead take, and what reading them takes at its peak.
 SLAB_BYTES = 24e6
 SLAB_MEMORY = 4 * SLAB_BYTES
+# Bytes of chunks that are read at once.
+_AT_ONCE = 2**25
 # Irrational steps that spread samples evenly along every axis, whatever their number.
 _STEPS = (0.8191725134, 0.6710436067, 0.5497004779, 0.4503, 0.3689)
 
@@ -72,7 +74,7 @@ def read_window(
     window = np.zeros(tuple(size), np.float32 if faded else np.dtype(data.dtype))
     for pieces in itertools.product(*axes):
         where = tuple(slice(p.source, p.source + p.length) for p in pieces)
-        values = np.asarray(data[(*leading, *where)])
+        values = _read(data, (*leading, *where))
         values = values[tuple(slice(None, None, -1 if p.mirrored else 1) for p in pieces)]
         for axis, piece in enumerate(pieces):
             if piece.weights is not None:
@@ -112,6 +114,34 @@ def _faded(to: int, start: int, length: int, n: int, gap: int) -> Iterator[_Piec
                 )
 
 
+def _read(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
+    """Slice data, chunked ones part by part: a reader holds all chunks of what it is asked for."""
+    chunks = getattr(data, "chunks", None)
+    if not chunks:
+        return np.asarray(data[where])
+    depths = [c if isinstance(c, int) else c[0] for c in chunks]  # dask lists all sizes
+    spans = [
+        range(w, w + 1) if isinstance(w, int) else range(*w.indices(n))
+        for w, n in zip(where, data.shape, strict=True)
+    ]
+    touched = [
+        -(-span.stop // c) * c - span.start // c * c for span, c in zip(spans, depths, strict=True)
+    ]
+    counts = [
+        0 if isinstance(w, int) else t // c for w, t, c in zip(where, touched, depths, strict=True)
+    ]
+    if math.prod(touched) * np.dtype(data.dtype).itemsize <= _AT_ONCE or max(counts) < 2:
+        return np.asarray(data[where])
+    axis = counts.index(max(counts))
+    c, span = depths[axis], spans[axis]
+    middle = (span.start // c + counts[axis] // 2) * c
+    parts = [
+        _read(data, (*where[:axis], slice(a, b), *where[axis + 1 :]))
+        for a, b in ((span.start, middle), (middle, span.stop))
+    ]
+    return np.concatenate(parts, sum(isinstance(w, slice) for w in where[:axis]))
+
+
 class Slabs:
     """Reads planes of a chunked volume several at a time and keeps the last ones.
 
@@ -144,12 +174,12 @@ class Slabs:
         planes = int(SLAB_BYTES / max(1, voxels * np.dtype(self.dtype).itemsize))
         planes = min(planes, self._depth)
         if planes < 2:
-            return np.asarray(self._data[where])
+            return _read(self._data, where)
         slab, plane = divmod(leading[-1], planes)
         key = (*leading[:-1], slab, *((s.start, s.stop) for s in window))
         if self._kept is None or key != self._key:
             ahead = slice(slab * planes, (slab + 1) * planes)
-            self._kept = np.asarray(self._data[(*leading[:-1], ahead, *window)])
+            self._kept = _read(self._data, (*leading[:-1], ahead, *window))
             self._key = key
         return self._kept[plane]
 
