@@ -115,7 +115,7 @@ def deconvolve_preview() -> None:
     """Deconvolve while its preview follows the form."""
     viewer = new_viewer(*samples.blurred_camera())
     widget = dock(viewer, "Deconvolve")
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     wait_until(lambda: widget.preview.layer is not None)
     settle()
     save(viewer, "deconvolve-widget.png")
@@ -164,7 +164,7 @@ def convolve() -> None:
     viewer = new_viewer((skimage.data.camera(), {"name": "camera"}, "image"))
     widget = dock(viewer, "Convolve")
     widget.form.set_values({"result": "sharpened", "amount": 1.0})
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     wait_until(lambda: widget.preview.layer is not None)
     settle()
     save(viewer, "convolve-widget.png")

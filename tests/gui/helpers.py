@@ -39,7 +39,7 @@ def run_and_cancel(widget, qtbot, **values):
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000) as blocker:
         with qtbot.waitSignal(widget.runner.stepped, timeout=60_000):
             widget.run()
-        widget._cancel.click()
+        widget.bar.cancel.click()
     assert blocker.args[0].cancelled
     assert list(widget.viewer.layers) == before
     assert_idle(widget, qtbot)
@@ -61,7 +61,7 @@ def run_and_fail(widget, qtbot):
 def assert_idle(widget, qtbot):
     """Nothing runs, in the form or, once a picture in the form is drawn, in the viewer."""
     assert not widget.runner.busy
-    assert not widget._cancel.isEnabled()
+    assert not widget.bar.cancel.isEnabled()
     manager = widget.viewer.window._task_status_manager
     qtbot.waitUntil(lambda: not manager.is_busy(), timeout=20_000)
 

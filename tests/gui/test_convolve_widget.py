@@ -58,10 +58,10 @@ def test_browse_chooses_a_bank_and_gives_a_map_for_each_kernel(
     viewer, widget = convolve
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(bank_file), ""))
     widget.form.set_values({"kind": "file"})
-    assert not widget._run.isEnabled()
-    assert "Choose the file" in widget._plan.text()
+    assert not widget.bar.run.isEnabled()
+    assert "Choose the file" in widget.bar.plan.text()
     widget.form.editor("file").browse()
-    assert widget._run.isEnabled()
+    assert widget.bar.run.isEnabled()
     (result,) = run_to_end(widget, qtbot)
     assert result.data.shape == (3, 4, 48, 56)
     assert result.axis_labels[0] == "kernel"
@@ -89,7 +89,7 @@ def test_the_preview_equals_the_run(convolve, qtbot, result):
     viewer, widget = convolve
     viewer.reset_view()
     widget.form.set_values({"sigma": 1.0, "result": result})
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
     shown = widget.preview.layer.data[0].copy()
     plane = round(viewer.layers["cells"].world_to_data(viewer.dims.point)[0])
@@ -102,7 +102,7 @@ def test_the_preview_of_a_bank_is_a_stack(convolve, bank_file, qtbot):
     viewer, widget = convolve
     viewer.reset_view()
     widget.form.set_values({"kind": "file", "file": str(bank_file)})
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
     layer = widget.preview.layer
     assert layer.data.shape == (3, 1, 48, 56)
@@ -114,7 +114,7 @@ def test_the_preview_of_a_part_knows_what_lies_around_it(convolve, qtbot):
     # What drawing a window that is zoomed in would say.
     viewer.layers["cells"].corner_pixels = np.array([[0, 10, 12], [3, 34, 40]])
     widget.form.set_values({"sigma": 3.0})
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
     preview = widget.preview.layer
     shown = preview.data[0].copy()
@@ -140,7 +140,7 @@ def test_a_run_and_a_preview_may_use_the_fused_pass_at_once(convolve, qtbot, mon
     viewer.add_image(rng.random((8, 512, 512), dtype=np.float32), name="large")
     widget.choices["image"].choose(viewer.layers["large"])
     viewer.reset_view()
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
     threads.clear()
     widget.preview._start()

@@ -24,7 +24,7 @@ def test_it_guesses_image_and_psf(deconvolve):
     _, widget, _ = deconvolve
     assert widget.choices["image"].layer.name == "cells"
     assert widget.choices["psf"].layer.name == "PSF"
-    assert "4 × 48 × 56" in widget._plan.text()
+    assert "4 × 48 × 56" in widget.bar.plan.text()
 
 
 def test_a_run_sharpens_and_keeps_the_place(deconvolve, qtbot):
@@ -123,15 +123,15 @@ def test_a_zero_psf_is_one_error_and_nothing_else(deconvolve, qtbot):
     assert len(errors) == 1
     assert "zero everywhere" in errors[0]
     assert len(viewer.layers) == 2
-    assert widget._run.isEnabled()
+    assert widget.bar.run.isEnabled()
 
 
 def test_a_psf_with_too_many_axes_disables_run(deconvolve):
     viewer, widget, _ = deconvolve
     viewer.add_image(np.ones((20, 20)), name="flat")
     widget.choices["image"].choose(viewer.layers["flat"])
-    assert not widget._run.isEnabled()
-    assert "3 axes" in widget._plan.text()
+    assert not widget.bar.run.isEnabled()
+    assert "3 axes" in widget.bar.plan.text()
 
 
 def test_colours_are_deconvolved_apart_and_alpha_is_left_alone(make_napari_viewer, qtbot, flat_psf):
@@ -173,7 +173,7 @@ def test_cancel_keeps_the_estimate_that_was_reached(deconvolve, qtbot):
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000) as blocker:
         widget.run()
         qtbot.waitSignal(widget.runner.stepped, timeout=30_000).wait()
-        widget._cancel.click()
+        widget.bar.cancel.click()
     assert blocker.args[0].cancelled
     partial = viewer.layers[-1]
     assert "cancelled after" in partial.name

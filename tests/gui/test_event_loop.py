@@ -32,7 +32,7 @@ def test_the_event_loop_is_never_blocked(deconvolve, qtbot, method):
     viewer, widget, _ = deconvolve
     viewer.reset_view()
     widget.form.set_values({"method": method, "strength": 1e-3})
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=60_000)
     # What the plugin does to the loop, it does each time; what the machine does, it does not.
     pauses = []

@@ -132,5 +132,5 @@ def test_a_zero_kernel_is_one_error(factorize, qtbot):
 def test_nonsense_for_the_factors_disables_run(factorize):
     _, widget = factorize
     widget.form.set_values({"shapes": "three by three"})
-    assert not widget._run.isEnabled()
-    assert "three by three" in widget._plan.text()
+    assert not widget.bar.run.isEnabled()
+    assert "three by three" in widget.bar.plan.text()

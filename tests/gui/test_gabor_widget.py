@@ -78,7 +78,7 @@ def test_the_preview_follows_the_sliders_and_equals_the_run(gabor, qtbot):
     viewer.reset_view()
     widget.form.set_values(NOTHING | {"reconstruction": True})
     qtbot.waitUntil(lambda: len(widget._orientations._sliders) == 4, timeout=20_000)
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
     plane = round(viewer.layers["cells"].world_to_data(viewer.dims.point)[0])
     shown = widget.preview.layer.data[0].copy()
@@ -96,7 +96,7 @@ def test_the_preview_of_energies_is_a_stack_on_the_image(gabor, qtbot):
     viewer, widget = gabor
     viewer.reset_view()
     widget.form.set_values({"colours": False})
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=30_000)
     assert widget.preview.layer.data.shape == (2, 4, 1, 48, 56)
     widget.form.set_values({"colours": True})

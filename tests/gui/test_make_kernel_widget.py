@@ -119,8 +119,8 @@ def test_a_psf_without_voxel_size_disables_run(make_napari_viewer):
     viewer = make_napari_viewer()
     widget = open_widget(viewer, "Make kernel")
     widget.form.set_values({"kind": "theoretical-psf"})
-    assert not widget._run.isEnabled()
-    assert "voxel size" in widget._plan.text()
+    assert not widget.bar.run.isEnabled()
+    assert "voxel size" in widget.bar.plan.text()
 
 
 def test_beads_where_there_are_none_are_one_error(make_kernel, qtbot):

@@ -30,9 +30,9 @@ def run_to_end(widget, qtbot):
 
 def is_ready(widget):
     return (
-        widget._run.isEnabled()
-        and not widget._cancel.isEnabled()
-        and not widget._progress.isVisible()
+        widget.bar.run.isEnabled()
+        and not widget.bar.cancel.isEnabled()
+        and not widget.bar.progress.isVisible()
         and not widget.runner.busy
     )
 
@@ -84,7 +84,7 @@ def test_cancel_stops_at_the_next_step_and_keeps_what_was_reached(widget, viewer
     with qtbot.waitSignal(widget.runner.finished, timeout=20_000) as blocker:
         widget.run()
         qtbot.waitUntil(lambda: counting.job.reached > 10, timeout=10_000)
-        widget._cancel.click()
+        widget.bar.cancel.click()
     assert blocker.args[0].cancelled
     assert counting.job.closed == 1
     assert counting.job.reached < 10**6 - 1
@@ -106,19 +106,19 @@ def test_without_a_layer_run_is_disabled_and_says_why(make_napari_viewer, counti
     viewer = make_napari_viewer()
     widget = OperationWidget(viewer, counting)
     viewer.window.add_dock_widget(widget)
-    assert not widget._run.isEnabled()
-    assert "choose a layer" in widget._plan.text()
+    assert not widget.bar.run.isEnabled()
+    assert "choose a layer" in widget.bar.plan.text()
     viewer.add_image(np.zeros((8, 8)), name="new")
-    assert widget._run.isEnabled()
-    assert "Counts to 3" in widget._plan.text()
+    assert widget.bar.run.isEnabled()
+    assert "Counts to 3" in widget.bar.plan.text()
 
 
 def test_a_run_that_needs_too_much_memory_is_not_started(widget, monkeypatch):
     monkeypatch.setattr("napari_convfact.gui.operation_widget.memory_limit", lambda: 1000.0)
     widget.refresh()
-    assert not widget._run.isEnabled()
-    assert "1 MB" in widget._plan.text()
-    assert "memory limit" in widget._plan.text()
+    assert not widget.bar.run.isEnabled()
+    assert "1 MB" in widget.bar.plan.text()
+    assert "memory limit" in widget.bar.plan.text()
 
 
 def test_a_layer_that_is_deleted_during_the_run_does_no_harm(widget, viewer, qtbot):

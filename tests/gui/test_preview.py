@@ -8,7 +8,7 @@ import pytest
 def preview(deconvolve, qtbot):
     viewer, widget, _ = deconvolve
     viewer.reset_view()
-    widget._preview_box.setChecked(True)
+    widget.bar.preview.setChecked(True)
     qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=20_000)
     return viewer, widget
 
@@ -56,16 +56,16 @@ def test_it_follows_the_plane(preview, qtbot):
 
 def test_turning_it_off_removes_the_layer(preview):
     viewer, widget = preview
-    widget._preview_box.setChecked(False)
+    widget.bar.preview.setChecked(False)
     assert "Deconvolve preview" not in viewer.layers
     assert widget.preview.layer is None
 
 
 def test_before_and_after_is_one_click(preview):
     viewer, widget = preview
-    widget._compare.click()
+    widget.bar.compare.click()
     assert not viewer.layers["Deconvolve preview"].visible
-    widget._compare.click()
+    widget.bar.compare.click()
     assert viewer.layers["Deconvolve preview"].visible
 
 

@@ -161,5 +161,5 @@ def test_labels_of_another_shape_disable_run(texture):
     viewer, widget = texture
     viewer.add_labels(np.ones((5, 5), np.uint8), name="small")
     widget.classify.choices["labels"].choose(viewer.layers["small"])
-    assert not widget.classify._run.isEnabled()
-    assert "small has the shape" in widget.classify._plan.text()
+    assert not widget.classify.bar.run.isEnabled()
+    assert "small has the shape" in widget.classify.bar.plan.text()

@@ -39,7 +39,7 @@ def run_to_end(widget, qtbot):
 
 def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
     viewer, widget, output = in_tiles
-    assert "in tiles" in widget._plan.text()
+    assert "in tiles" in widget.bar.plan.text()
     run_to_end(widget, qtbot)
     layer, source = viewer.layers[-1], viewer.layers["movie"]
     assert layer.multiscale
@@ -59,7 +59,7 @@ def test_a_cancelled_run_goes_on_when_it_is_run_again(in_tiles, qtbot):
     viewer, widget, output = in_tiles
     with qtbot.waitSignal(widget.runner.finished, timeout=120_000) as blocker:
         widget.run()
-        widget._cancel.click()
+        widget.bar.cancel.click()
     assert blocker.args[0].cancelled
     assert not output.exists()
     assert "go on" in widget._findings.text()

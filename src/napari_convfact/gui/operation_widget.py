@@ -12,12 +12,7 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
-    QCheckBox,
     QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -36,6 +31,7 @@ from napari_convfact.gui.preferences import memory_limit, preferred_device
 from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
 from napari_convfact.gui.remembered import remember, remembered
+from napari_convfact.gui.run_bar import RunBar, text_label
 from napari_convfact.gui.scroll_area import VerticalScrollArea
 from napari_convfact.gui.tiled_run import TiledRun, needs_tiles
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
@@ -177,10 +173,7 @@ class OperationWidget(QWidget):
             ready = True
         except ValueError as error:
             text, ready = str(error), False
-        self._plan.setText(text)
-        self._plan.setVisible(bool(text))
-        self._run.setEnabled(ready)
-        self._run.setToolTip("" if ready else text)
+        self.bar.show_plan(text, ready=ready)
 
     def add_results(self, results: list[Result], run: Run) -> list[Layer]:
         """Add results as layers with their provenance and return them."""
@@ -226,11 +219,15 @@ class OperationWidget(QWidget):
                 _log.debug("The remembered value %r of %s is not legal any more.", value, name)
 
     def _build(self) -> None:
+        menu = RecipeMenu(self.operation, self._request, self.form.set_values, self)
+        if self.repeats:
+            menu.add_action("Run on selected layers", self.run_selected)
+        self.bar = RunBar(menu, previews=self.previews)
         self._scroll = VerticalScrollArea(self._content())
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self._scroll, 1)
-        outer.addWidget(self._footer())
+        outer.addWidget(self.bar)
 
     def _content(self) -> QWidget:
         """Return what scrolls: the form, and what the last run found."""
@@ -240,7 +237,7 @@ class OperationWidget(QWidget):
         for row, item in enumerate(self.operation.inputs):
             self.form.insert_row(row, item.label, self.choices[item.name])
         layout.addWidget(self.form)
-        self._findings = _text_label()
+        self._findings = text_label()
         self._findings.setAlignment(Qt.AlignmentFlag.AlignTop)
         # Without this a long text is cut at the height that it had before it wrapped.
         expanding = QSizePolicy.Policy.MinimumExpanding
@@ -254,52 +251,12 @@ class OperationWidget(QWidget):
         """Put a further widget between the form and the findings, or below both."""
         self._content_layout.insertWidget(-1 if at_end else 1, widget)
 
-    def _footer(self) -> QWidget:
-        """Return what stays in sight: what a run will do, and the buttons."""
-        footer = QWidget()
-        layout = QVBoxLayout(footer)
-        layout.setSpacing(8)
-        self._plan = _text_label()
-        layout.addWidget(self._plan)
-        layout.addLayout(self._view_row())
-        layout.addLayout(self._buttons())
-        self._progress = QProgressBar()
-        self._progress.hide()
-        layout.addWidget(self._progress)
-        return footer
-
-    def _buttons(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self._run = QPushButton("Run")
-        self._cancel = QPushButton("Cancel")
-        self._cancel.setEnabled(False)
-        row.addWidget(self._run, 2)
-        row.addWidget(self._cancel, 1)
-        menu = RecipeMenu(self.operation, self._request, self.form.set_values, self)
-        if self.repeats:
-            menu.add_action("Run on selected layers", self.run_selected)
-        row.addWidget(menu)
-        return row
-
-    def _view_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self._preview_box = QCheckBox("Preview")
-        self._preview_box.setVisible(self.previews)
-        self._preview_box.setToolTip("Show the result on the visible part as you change the form.")
-        self._compare = QPushButton("Before / after")
-        self._compare.setToolTip("Hide or show the newest result, to compare it with its image.")
-        self._compare.setVisible(self.previews)
-        self._compare.setEnabled(False)
-        row.addWidget(self._preview_box, 1)
-        row.addWidget(self._compare, 1)
-        return row
-
     def _connect(self) -> None:
-        self._run.clicked.connect(self.run)
-        self._cancel.clicked.connect(self._on_cancel)
-        self._preview_box.toggled.connect(self.preview.set_enabled)
-        self._preview_box.toggled.connect(self._refresh_compare)
-        self._compare.clicked.connect(self._toggle_newest)
+        self.bar.run.clicked.connect(self.run)
+        self.bar.cancel.clicked.connect(self._on_cancel)
+        self.bar.preview.toggled.connect(self.preview.set_enabled)
+        self.bar.preview.toggled.connect(self._refresh_compare)
+        self.bar.compare.clicked.connect(self._toggle_newest)
         self.preview.said.connect(self._say)
         self._remember_soon = QTimer(self)
         self._remember_soon.setSingleShot(True)
@@ -333,10 +290,10 @@ class OperationWidget(QWidget):
         return PreviewRequest(self._layers(), self.form.parameters())
 
     def _refresh_compare(self) -> None:
-        self._compare.setEnabled(self._preview_box.isChecked() or self._newest is not None)
+        self.bar.compare.setEnabled(self.bar.preview.isChecked() or self._newest is not None)
 
     def _toggle_newest(self) -> None:
-        layer = self.preview.layer if self._preview_box.isChecked() else self._newest
+        layer = self.preview.layer if self.bar.preview.isChecked() else self._newest
         if layer is not None:
             layer.visible = not layer.visible
 
@@ -364,19 +321,14 @@ class OperationWidget(QWidget):
 
     def _on_started(self) -> None:
         self._set_busy(True)
-        self._progress.setRange(0, 0)
-        self._progress.setFormat("Starting")
 
     def _on_cancel(self) -> None:
         self._waiting.clear()
-        self._cancel.setEnabled(False)
-        self._progress.setFormat("Cancelling")
+        self.bar.show_cancelling()
         self.runner.cancel()
 
     def _on_step(self, step: Step) -> None:
-        self._progress.setRange(0, step.total)
-        self._progress.setValue(step.done)
-        self._progress.setFormat(step.message or "%p %")
+        self.bar.show_step(step)
         if self._running is not None and self._running.tiled is not None:
             self._running.tiled.show(step)
 
@@ -390,16 +342,14 @@ class OperationWidget(QWidget):
         elif outcome.cancelled:
             self._keep_partial(outcome.last_step, run)
         elif run is not None:
-            self._preview_box.setChecked(False)
+            self.bar.preview.setChecked(False)
             self.add_results(outcome.result, run)
             self._show_findings(outcome.result[0].summary)
         self.refresh()
         self._start_next()
 
     def _set_busy(self, busy: bool) -> None:
-        self._run.setEnabled(not busy)
-        self._cancel.setEnabled(busy)
-        self._progress.setVisible(busy)
+        self.bar.set_busy(busy)
         self.form.setEnabled(not busy)
         for choice in self.choices.values():
             choice.setEnabled(not busy)
@@ -456,10 +406,3 @@ class Run:
 
 class Declined(Exception):  # noqa: N818 - not an error
     """The user closed a dialog that a run needs."""
-
-
-def _text_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label

@@ -1,0 +1,102 @@
+"""What stays in sight below a form: what a run will do, the buttons, the progress."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_convfact.foundation.job import Step
+
+
+class RunBar(QWidget):
+    """Run and Cancel, with what they need around them.
+
+    Parameters
+    ----------
+    menu : QWidget
+        The button with everything else, beside Run and Cancel.
+    previews : bool
+        Whether to offer the preview and the comparison.
+
+    Attributes
+    ----------
+    run, cancel, compare : QPushButton
+    preview : QCheckBox
+    plan : QLabel
+        What a run would do, or why it cannot run.
+    progress : QProgressBar
+    """
+
+    def __init__(self, menu: QWidget, *, previews: bool) -> None:
+        super().__init__()
+        self.plan = text_label()
+        self.preview = QCheckBox("Preview")
+        self.preview.setToolTip("Show the result on the visible part as you change the form.")
+        self.compare = QPushButton("Before / after")
+        self.compare.setToolTip("Hide or show the newest result, to compare it with its image.")
+        self.compare.setEnabled(False)
+        self.run = QPushButton("Run")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setEnabled(False)
+        self.progress = QProgressBar()
+        self.progress.hide()
+        for widget in (self.preview, self.compare):
+            widget.setVisible(previews)
+        self._lay_out(menu)
+
+    def show_plan(self, text: str, *, ready: bool) -> None:
+        """Say what a run would do, or why it cannot run."""
+        self.plan.setText(text)
+        self.plan.setVisible(bool(text))
+        self.run.setEnabled(ready)
+        self.run.setToolTip("" if ready else text)
+
+    def set_busy(self, busy: bool) -> None:
+        """Offer Cancel and the progress during a run, Run otherwise."""
+        self.run.setEnabled(not busy)
+        self.cancel.setEnabled(busy)
+        self.progress.setVisible(busy)
+        self.progress.setRange(0, 0)
+        self.progress.setFormat("Starting")
+
+    def show_step(self, step: Step) -> None:
+        """Show how far a run is."""
+        self.progress.setRange(0, step.total)
+        self.progress.setValue(step.done)
+        self.progress.setFormat(step.message or "%p %")
+
+    def show_cancelling(self) -> None:
+        """Say that the run will stop at its next step."""
+        self.cancel.setEnabled(False)
+        self.progress.setFormat("Cancelling")
+
+    def _lay_out(self, menu: QWidget) -> None:
+        view = QHBoxLayout()
+        view.addWidget(self.preview, 1)
+        view.addWidget(self.compare, 1)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run, 2)
+        buttons.addWidget(self.cancel, 1)
+        buttons.addWidget(menu)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(8)
+        layout.addWidget(self.plan)
+        layout.addLayout(view)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+
+
+def text_label() -> QLabel:
+    """Return a label for sentences that can be copied."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
