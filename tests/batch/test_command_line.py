@@ -63,6 +63,10 @@ def test_shards_status_and_the_last_one_completes(files, tmp_path, capsys):
     assert "unfinished run" in capsys.readouterr().err
     assert main(arguments(files, output, "--resume")) == 0
     assert output.is_dir()
+    # A job array may be submitted once more than needed, but not for another result.
+    assert main(arguments(files, output, "--shard", "1/2")) == 0
+    assert main(arguments(files, output, "--shard", "1/2", "--strength", "0.5")) == 2
+    assert "made with another recipe" in capsys.readouterr().err
     assert main(arguments(files, output)) == 2
     assert "exists already" in capsys.readouterr().err
 

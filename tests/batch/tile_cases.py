@@ -45,7 +45,7 @@ def limit(megabytes):
 
 def in_tiles(name, inputs, folder, megabytes, **parameters):
     """Return the values that a run in tiles stores, and what it was planned to be."""
-    from napari_convfact.batch.verify import manifest_of
+    from napari_convfact.batch.store import manifest_of
 
     output = Path(folder) / f"tiles-{megabytes}.ome.zarr"
     paths = run(tiled_job(request(name, inputs, output, **parameters), limit(megabytes)))

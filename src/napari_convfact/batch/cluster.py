@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _RETRIES = 3
+# The plan is for one tile in a process, however many threads a worker was given.
+_one_tile = threading.Lock()
 _SECONDS_BETWEEN_LOOKS = 0.1
 
 
@@ -96,10 +99,11 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
 
 def process_tile_of_run(number: int, output: str) -> int:
     """Process one tile of a run that is known by its folder; what a worker does."""
-    work, manifest, source, destination, prepared = _opened(output, os.getpid())
-    tiling = prepared.tiling
-    process_tile(source, destination, tiling[number], tiling.halo, prepared)
-    work.mark_done(number, manifest.recipe_hash)
+    with _one_tile:
+        work, manifest, source, destination, prepared = _opened(output, os.getpid())
+        tiling = prepared.tiling
+        process_tile(source, destination, tiling[number], tiling.halo, prepared)
+        work.mark_done(number, manifest.recipe_hash)
     return number
 
 

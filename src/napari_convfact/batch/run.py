@@ -18,6 +18,7 @@ from napari_convfact.batch.store import (
     Destination,
     check_disk,
     create_results,
+    manifest_of,
     output_files,
     publish,
 )
@@ -80,6 +81,11 @@ class Options:
     shard: tuple[int, int] | None = None
     scheduler: str | None = None
     seam_error: float = SEAM_ERROR
+
+    @property
+    def joining(self) -> bool:
+        """Whether the run may have been begun before, or by others."""
+        return self.resume or self.shard is not None
 
 
 DEFAULT_OPTIONS = Options()
@@ -156,6 +162,18 @@ def tiled_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[list[
     ValueError
         If it cannot run, or an unfinished run is in the way.
     """
+    if options.joining and request.output.exists() and not options.overwrite:
+        return (yield from _complete_already(request))
+    try:
+        return (yield from _join(request, options))
+    except FileNotFoundError:
+        # Another process of the run may have completed it in the meantime.
+        if not (options.joining and request.output.exists()):
+            raise
+        return (yield from _complete_already(request))
+
+
+def _join(request: Request, options: Options) -> Job[list[Path]]:
     work = WorkFolder(request.output)
     manifest, method = yield from _begin(work, request, options)
     tiling = manifest.plan.tiling
@@ -170,6 +188,22 @@ def tiled_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[list[
     if len(work.done(manifest.recipe_hash)) < len(tiling):
         return []
     return publish(work, manifest.files)
+
+
+def _complete_already(request: Request) -> Job[list[Path]]:
+    """Return the complete results if they are those of this recipe."""
+    yield Step(0, 0, "Comparing with the recipe of the result")
+    manifest = manifest_of(request.output)
+    recipe = make_recipe(request.operation, request.parameters, request.inputs)
+    changed = difference(manifest.recipe, recipe)
+    if changed:
+        raise ValueError(
+            f"{request.output} was made with another recipe, which differs in {changed}: choose "
+            "another name."
+        )
+    total = len(manifest.plan.tiling)
+    yield Step(total, total, "Complete already")
+    return [request.output.with_name(file) for file in manifest.files]
 
 
 def _share(count: int, shard: tuple[int, int] | None) -> range:
@@ -192,8 +226,7 @@ def _begin(
         raise ValueError(f"Tiles are written to OME-Zarr: call {request.output.name} .ome.zarr.")
     if request.output.exists() and not options.overwrite:
         raise ValueError(f"{request.output} exists already: choose another name.")
-    joining = options.resume or options.shard is not None
-    if work.exists() and not joining:
+    if work.exists() and not options.joining:
         if not options.overwrite:
             raise ValueError(
                 f"{work.path} is left from an unfinished run: resume it, or overwrite it."

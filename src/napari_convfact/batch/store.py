@@ -12,12 +12,14 @@ import numpy as np
 
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.method import Output
+from napari_convfact.batch.plan import TilePlan
 from napari_convfact.batch.tiles import Tile, Tiling
 from napari_convfact.foundation.memory import format_bytes
 from napari_convfact.operations.operation import Result, SpatialImage
 from napari_convfact.operations.placement import placed
 from napari_convfact.storage.formats import beside, move_into_place
 from napari_convfact.storage.zarr_axes import StoredAxes
+from napari_convfact.storage.zarr_files import read_provenance
 from napari_convfact.storage.zarr_pyramid import Pyramid, create_pyramid
 
 # Coarser levels add up to a third.
@@ -131,6 +133,23 @@ def publish(work: WorkFolder, files: Sequence[str]) -> list[Path]:
                     raise
     work.remove()
     return paths
+
+
+def manifest_of(output: Path) -> Manifest:
+    """Return the record that a complete result of a run in tiles carries.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    record = read_provenance(output) if output.exists() else {}
+    if "run" not in record:
+        raise ValueError(f"{output} is not the result of a run in tiles.")
+    run = record["run"]
+    recipe = {k: v for k, v in record.items() if k != "run"}
+    plan = TilePlan.from_dict(run["plan"])
+    return Manifest(recipe, run["constants"], plan, tuple(run["files"]))
 
 
 def check_disk(folder: Path, needed: float) -> None:

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_convfact.batch.cluster import reopen
-from napari_convfact.batch.manifest import Manifest, WorkFolder
-from napari_convfact.batch.plan import TilePlan
+from napari_convfact.batch.manifest import WorkFolder
 from napari_convfact.batch.process import compute_tile
-from napari_convfact.batch.store import Destination
+from napari_convfact.batch.store import Destination, manifest_of
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.storage.zarr_files import read_provenance
 
 
 @dataclass(frozen=True)
@@ -53,23 +51,6 @@ def status(output: Path) -> Status:
         return Status(len(work.done(manifest.recipe_hash)), total, False)
     total = len(manifest_of(output).plan.tiling)
     return Status(total, total, True)
-
-
-def manifest_of(output: Path) -> Manifest:
-    """Return the record that a complete result of a run in tiles carries.
-
-    Raises
-    ------
-    ValueError
-        If it is not one.
-    """
-    record = read_provenance(output) if output.exists() else {}
-    if "run" not in record:
-        raise ValueError(f"{output} is not the result of a run in tiles.")
-    run = record["run"]
-    recipe = {k: v for k, v in record.items() if k != "run"}
-    plan = TilePlan.from_dict(run["plan"])
-    return Manifest(recipe, run["constants"], plan, tuple(run["files"]))
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> None:
     if first in paths and paths[first].is_dir() and paths[first].suffix != ".zarr":
         _run_on_folder(operation, parameters, paths, Path(options.output), how)
         return
-    output = check_output(options.output, overwrite=options.overwrite)
+    output = check_output(options.output, overwrite=how.overwrite or how.joining)
     inputs = large_data.open_inputs(operation, paths, output)
     run_on_images(operation, parameters, inputs, output, how)
 

@@ -36,9 +36,9 @@ def add_command(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     recipe = load_recipe(options.recipe)
-    output = check_output(options.output, overwrite=options.overwrite)
-    inputs = _inputs(recipe, _given(options.input), output)
     how = large_data.options_from(options)
+    output = check_output(options.output, overwrite=how.overwrite or how.joining)
+    inputs = _inputs(recipe, _given(options.input), output)
     run_on_images(recipe.operation, recipe.parameters, inputs, output, how)
 
 
