@@ -23,7 +23,8 @@ def beside_everything(viewer: Viewer, scale: Sequence[float]) -> tuple[float, ..
         low, high = viewer.layers.extent.world
         place[-len(low) :] = low[-len(scale) :]
         place[-1] = high[-1] + _GAP * (high[-1] - low[-1])
-        place += np.asarray(scale) / 2  # a layer lies where the middle of its first pixel is
+        # A layer lies where the middle of its first pixel is; planes stay on their grid.
+        place[-2:] += np.asarray(scale)[-2:] / 2
     return tuple(float(p) for p in place)
 
 
