@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_convfact.batch.halo import ROUND_OFF, Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.source import sample_size
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.convolve import check_inputs, chosen_kernel
@@ -19,6 +20,8 @@ from napari_convfact.operations.operation import SpatialImage
 
 # Bytes for a voxel of the torus besides the results.
 _WORK = 22.0
+# Voxels on which engines are compared.
+_SAMPLE = 2**22
 
 
 def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[dict[str, Any]]:
@@ -33,17 +36,24 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[d
         raise ValueError("Feature maps of a network are made in memory only.")
     if getattr(chosen_kernel(inputs, parameters), "channels", None) is not None:
         raise ValueError("Kernels that mix channels are applied in memory only.")
-    yield Step(0, 0, "Checked the kernel")
-    return {}
+    yield Step(0, 0, "Choosing how to apply the kernel")
+    from napari_convfact.convolution.operator import Convolution
+
+    kernels = _stack(chosen_kernel(inputs, parameters), parameters)
+    size = sample_size(inputs["image"].data.shape[1 - kernels.ndim :], _SAMPLE)
+    operator = Convolution(kernels[0], size, boundary=parameters.boundary, device=parameters.device)
+    # Measured once: tiles with different engines would differ by round-off.
+    return {"engine": operator.engine}
 
 
 def method(
     inputs: Mapping[str, SpatialImage], parameters: Convolve, constants: Mapping[str, Any]
 ) -> ConvolutionTiles:
     """Return how the parameters are carried out on tiles."""
-    del constants
     kernel = chosen_kernel(inputs, parameters)
-    return ConvolutionTiles(inputs["image"].name, kernel, _stack(kernel, parameters), parameters)
+    return ConvolutionTiles(
+        inputs["image"].name, kernel, _stack(kernel, parameters), parameters, constants
+    )
 
 
 def _stack(kernel: Any, parameters: Convolve) -> np.ndarray:
@@ -72,12 +82,15 @@ class ConvolutionTiles:
         All of them, ``(n, *k)``.
     parameters : Convolve
         The operation's.
+    constants : mapping
+        The engine.
     """
 
     name: str
     kernel: Any
     kernels: np.ndarray
     parameters: Convolve
+    constants: Mapping[str, Any]
 
     @property
     def ndim(self) -> int:
@@ -144,8 +157,7 @@ class ConvolutionTiles:
                 size=p.size,
                 ndim=p.ndim,
                 missing=p.missing,
-                # A choice by measurement could differ from tile to tile.
-                engine="fft",
+                engine=str(self.constants["engine"]),
                 device=p.device,
             )
             return [values]

@@ -46,6 +46,7 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
     _refuse(image, parameters)
     kernel, report = prepare_psf(image, psf, parameters)
     yield Step(0, 0, "Looking at samples of the image")
+    from napari_convfact.convolution.operator import Convolution
     from napari_convfact.deconvolution.settings import Settings
 
     settings = Settings(**solver_options(parameters))
@@ -54,11 +55,16 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
     samples = [_check(window, settings) for window in windows]
     level = float(np.mean([sample.mean(dtype=np.float64) for sample in samples]))
     found: dict[str, Any] = {"level": level, "kernel": " ".join(report)}
+    if settings.method == "richardson-lucy" or settings.boundary == "extended":
+        # Measured once: tiles with different engines would differ by round-off.
+        found["engine"] = Convolution(
+            kernel, samples[0].shape, boundary=settings.boundary, device=settings.device
+        ).engine
     if settings.method == "richardson-lucy":
         from napari_convfact.batch.richardson_lucy import choose_schedule
 
         brightest = max(samples, key=lambda sample: float(sample.std()))
-        return found | (yield from choose_schedule(brightest, kernel, settings, level))
+        return found | (yield from choose_schedule(brightest, kernel, settings, found))
     from napari_convfact.deconvolution.regularized import choose_strength
 
     strength, rule = choose_strength(np.stack(samples), kernel, settings)
@@ -310,7 +316,7 @@ class LeastSquaresTiles(DeconvolutionTiles):
             padded,
             prior=applied_prior(settings),
             strength=float(self.constants["strength"]),
-            engine="fft",
+            engine=str(self.constants["engine"]),
             device=self.device,
         )
         most = _MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations

@@ -7,7 +7,7 @@ therefore decides once, and its schedule makes each step local.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def choose_schedule(
-    sample: np.ndarray, psf: np.ndarray, settings: Settings, level: float
+    sample: np.ndarray, psf: np.ndarray, settings: Settings, constants: Mapping[str, Any]
 ) -> Job[dict[str, Any]]:
     """Return the number of iterations and how far each of them extrapolates.
 
@@ -40,8 +40,8 @@ def choose_schedule(
         Of sum 1.
     settings : Settings
         Of the deconvolution.
-    level : float
-        Mean of the image.
+    constants : mapping
+        ``level``, the mean of the image, and ``engine``, how `Convolution` computes.
 
     Returns
     -------
@@ -66,10 +66,10 @@ def choose_schedule(
         )
         found = yield from solver.job(sample)
         iterations, rule = found.iterations, "held-out photons of a sample"
-    model = _model(psf, sample.shape, settings)
+    model = _model(psf, sample.shape, settings, constants)
     run = Iteration(
         model,
-        *_begin(model, sample, settings, level),
+        *_begin(model, sample, settings, constants["level"]),
         accelerate=settings.accelerate,
         total_variation=settings.total_variation,
     )
@@ -105,7 +105,7 @@ class RichardsonLucyTiles(DeconvolutionTiles):
 
     def filter(self, padded: tuple[int, ...]) -> TileFilter:
         """Return what deconvolves windows of one size."""
-        model = _model(self.kernel, padded, self.settings)
+        model = _model(self.kernel, padded, self.settings, self.constants)
         schedule = self.constants["schedule"]
         level = float(self.constants["level"])
 
@@ -116,13 +116,21 @@ class RichardsonLucyTiles(DeconvolutionTiles):
         return self._filter(solve)
 
 
-def _model(psf: np.ndarray, shape: Sequence[int], settings: Settings) -> PoissonModel:
+def _model(
+    psf: np.ndarray, shape: Sequence[int], settings: Settings, constants: Mapping[str, Any]
+) -> PoissonModel:
     from napari_convfact.convolution.operator import Convolution
     from napari_convfact.deconvolution.poisson import PoissonModel
     from napari_convfact.foundation.device import choose_device
 
     device = choose_device(settings.device).name
-    operator = Convolution(psf, shape, boundary=settings.boundary, engine="fft", device=device)
+    operator = Convolution(
+        psf,
+        shape,
+        boundary=settings.boundary,
+        engine=str(constants["engine"]),
+        device=device,
+    )
     return PoissonModel(operator, settings.background + settings.read_noise)
 
 
