@@ -32,6 +32,8 @@ format: .venv/installed-test
 
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks
+	scripts/system_libraries viewer
+	$(RUN_HEADLESS) env QT_API=pyqt6 $(BIN)/python -m pytest -m timing tests/gui
 
 pictures: .venv/installed-test
 	scripts/system_libraries viewer
@@ -51,7 +53,7 @@ pictures: .venv/installed-test
 	$(PIP) install -q -c constraints.txt --group test --group lint
 	@touch $@
 
-.venv/installed-bench: .venv/installed
+.venv/installed-bench: .venv/installed-test
 	$(PIP) install -q -c constraints.txt --group bench
 	@touch $@
 

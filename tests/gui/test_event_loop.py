@@ -27,6 +27,7 @@ def longest_pause(widget, qtbot):
     return np.diff(moments).max()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("method", ["tikhonov", "wiener"])
 def test_the_event_loop_is_never_blocked(deconvolve, qtbot, method):
     viewer, widget, _ = deconvolve
