@@ -30,7 +30,7 @@ format: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-bench
+bench: .venv/installed-bench .venv-kymatio/installed
 	$(BIN)/python -m benchmarks
 	scripts/system_libraries viewer
 	$(RUN_HEADLESS) env QT_API=pyqt6 $(BIN)/python -m pytest -m timing tests/gui
@@ -53,9 +53,15 @@ pictures: .venv/installed-test
 	$(PIP) install -q -c constraints.txt --group test --group lint
 	@touch $@
 
+# Kymatio 0.3 needs an older SciPy than ours.
+.venv-kymatio/installed:
+	$(PYTHON) -m venv .venv-kymatio
+	.venv-kymatio/bin/python -m pip install -q kymatio==0.3.0 "scipy<1.15" "numpy<2.3"
+	@touch $@
+
 .venv/installed-bench: .venv/installed-test
 	$(PIP) install -q -c constraints.txt --group bench
 	@touch $@
 
 clean:
-	rm -rf .venv build dist demo-output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-kymatio build dist demo-output .pytest_cache .mypy_cache .ruff_cache
