@@ -17,8 +17,9 @@ SCALES, ORIENTATIONS = 3, 8
 def main() -> None:
     patches = np.load(sys.argv[1])
     scattering = Scattering2D(SCALES, patches.shape[1:], ORIENTATIONS)
-    rows = [np.log(scattering(patch).mean(axis=(-1, -2)) + 1e-6) for patch in patches]
-    np.save(sys.argv[2], np.stack(rows))
+    means = np.stack([scattering(patch).mean(axis=(-1, -2)) for patch in patches])
+    # The mean of a patch, the coefficient of order 0, has either sign.
+    np.save(sys.argv[2], np.log(np.abs(means) + 1e-6))
 
 
 if __name__ == "__main__":
