@@ -16,7 +16,6 @@ test-core: .venv/installed-test
 	$(BIN)/python -m pytest --ignore tests/gui
 
 test-viewer: .venv/installed-test
-	scripts/system_libraries viewer
 	$(RUN_HEADLESS) env QT_API=pyqt6 $(BIN)/python -m pytest tests/gui
 	$(RUN_HEADLESS) env QT_API=pyside6 $(BIN)/python -m pytest tests/gui -o qt_api=pyside6
 
@@ -32,11 +31,9 @@ format: .venv/installed-test
 
 bench: .venv/installed-bench .venv-kymatio/installed
 	$(BIN)/python -m benchmarks
-	scripts/system_libraries viewer
 	$(RUN_HEADLESS) env QT_API=pyqt6 $(BIN)/python -m pytest -m timing tests/gui
 
 pictures: .venv/installed-test
-	scripts/system_libraries viewer
 	$(RUN_HEADLESS) $(BIN)/python docs/make_pictures.py
 
 .venv/bin/python:
@@ -50,6 +47,7 @@ pictures: .venv/installed-test
 	@touch $@
 
 .venv/installed-test: .venv/installed
+	scripts/system_libraries viewer
 	$(PIP) install -q -c constraints.txt --group test --group lint
 	@touch $@
 
