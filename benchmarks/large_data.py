@@ -1,9 +1,9 @@
 """Volumes larger than memory: peak memory against the plan, growth, time, and the loop's cost.
 
-Run ``python benchmarks/large_data.py --folder SCRATCH`` (it makes volumes there and deletes
-them); ``--megavoxels 64 256`` chooses the sizes, ``--budget 2GB`` the memory limit. Every run
-is a process of its own, whose peak is what the system counted. Times are ratios within one run
-of this script.
+Run ``python benchmarks/large_data.py --folder SCRATCH``: it makes volumes there and deletes them;
+without a folder it takes a temporary one. ``--megavoxels 64 256`` chooses the sizes, ``--budget
+2GB`` the memory limit. Every run is a process of its own, whose peak is what the system counted.
+Times are ratios within one run of this script.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -92,21 +93,29 @@ def run_case(folder: Path, volume: Path, command: str, budget: str) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--megavoxels", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--budget", default="2GB")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    make_psf(options.folder / "psf.tif")
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        report(options.folder, options)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        report(Path(folder), options)
+
+
+def report(folder: Path, options: argparse.Namespace) -> None:
+    make_psf(folder / "psf.tif")
     print("| case | voxels | tiles | peak | planned | peak / planned | s CPU per Mvoxel |")
     print("|---|---|---|---|---|---|---|")
     for megavoxels in options.megavoxels:
-        volume = options.folder / f"volume-{megavoxels}.ome.zarr"
+        volume = folder / f"volume-{megavoxels}.ome.zarr"
         shape = make_volume(volume, megavoxels)
         voxels = np.prod(shape) / 1e6
         for name in options.cases:
-            cost = run_case(options.folder, volume, CASES[name], options.budget)
+            cost = run_case(folder, volume, CASES[name], options.budget)
             tiling = cost["tiling"]
             print(
                 f"| {name} | {voxels:.0f} M | {len(tiling)} of {tiling.core} + {tiling.halo} | "
