@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
+from napari_convfact.operations.shared_parameters import Device, Missing
 
 #: Kernels that go by a name.
 NAMED = ("gaussian", "box", "sobel", "laplacian")
@@ -145,21 +146,5 @@ class Convolve(Parameters):
             "zero: nothing.",
         ),
     ] = "reflect"
-    missing: Annotated[
-        Literal["error", "fill"],
-        Field(
-            "Missing values",
-            "NaN and infinite values: refuse them, or fill them from their neighbours and put "
-            "them back into the result.",
-            advanced=True,
-        ),
-    ] = "error"
-    device: Annotated[
-        str,
-        Field(
-            "Device",
-            "auto, cpu, cuda, cuda:1 or mps.",
-            advanced=True,
-            suggestions=("auto", "cpu", "cuda", "mps"),
-        ),
-    ] = "auto"
+    missing: Missing = "error"
+    device: Device = "auto"

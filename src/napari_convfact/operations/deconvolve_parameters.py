@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
+from napari_convfact.operations.shared_parameters import Device, Missing
 
 _REGULARIZED = ("tikhonov", "wiener")
 
@@ -153,15 +154,7 @@ class Deconvolve(Parameters):
             advanced=True,
         ),
     ] = True
-    missing: Annotated[
-        Literal["error", "fill"],
-        Field(
-            "Missing values",
-            "NaN and infinite values: refuse them, or fill them from their neighbours and put "
-            "them back into the result.",
-            advanced=True,
-        ),
-    ] = "error"
+    missing: Missing = "error"
     residual: Annotated[
         bool,
         Field(
@@ -187,12 +180,4 @@ class Deconvolve(Parameters):
             advanced=True,
         ),
     ] = "auto"
-    device: Annotated[
-        str,
-        Field(
-            "Device",
-            "auto, cpu, cuda, cuda:1 or mps.",
-            advanced=True,
-            suggestions=("auto", "cpu", "cuda", "mps"),
-        ),
-    ] = "auto"
+    device: Device = "auto"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
+from napari_convfact.operations.shared_parameters import Device
 
 _RESULTS = "Results"
 _CUSTOM = {"preset": ("none",)}
@@ -180,12 +181,4 @@ class Gabor(Parameters):
             when={"reconstruction": (True,)},
         ),
     ] = 1.0
-    device: Annotated[
-        str,
-        Field(
-            "Device",
-            "auto, cpu, cuda, cuda:1 or mps.",
-            advanced=True,
-            suggestions=("auto", "cpu", "cuda", "mps"),
-        ),
-    ] = "auto"
+    device: Device = "auto"

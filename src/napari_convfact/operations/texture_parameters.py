@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from napari_convfact.operations.parameters import Field, Parameters
+from napari_convfact.operations.shared_parameters import Device
 
 _RESULTS = "Results"
 _LEARNED = {"bank": ("auto", "learn")}
@@ -146,15 +147,7 @@ class Texture(Parameters):
         str,
         Field("Save bank", "Where to write the bank (.npz); empty: nowhere.", advanced=True),
     ] = ""
-    device: Annotated[
-        str,
-        Field(
-            "Device",
-            "auto, cpu, cuda, cuda:1 or mps.",
-            advanced=True,
-            suggestions=("auto", "cpu", "cuda", "mps"),
-        ),
-    ] = "auto"
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)
@@ -222,12 +215,4 @@ class ClassifyPixels(Parameters):
     seed: Annotated[
         int, Field("Seed", "Of the forest.", minimum=0, maximum=2**31, advanced=True)
     ] = 0
-    device: Annotated[
-        str,
-        Field(
-            "Device",
-            "auto, cpu, cuda, cuda:1 or mps.",
-            advanced=True,
-            suggestions=("auto", "cpu", "cuda", "mps"),
-        ),
-    ] = "auto"
+    device: Device = "auto"
