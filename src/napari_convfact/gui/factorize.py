@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_convfact.gui.arrange import bounds, bring_into_view, is_free
 from napari_convfact.gui.factorization_table import factorization_text
-from napari_convfact.gui.operation_widget import OperationWidget, Run
+from napari_convfact.gui.operation_widget import OperationWidget
+from napari_convfact.gui.run import Run
 from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.factorization_pictures import GAP
 from napari_convfact.operations.factorize import OPERATION

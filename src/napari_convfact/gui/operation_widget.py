@@ -31,6 +31,7 @@ from napari_convfact.gui.preferences import memory_limit, preferred_device
 from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
 from napari_convfact.gui.remembered import remember, remembered
+from napari_convfact.gui.run import Declined, Run
 from napari_convfact.gui.run_bar import RunBar, text_label
 from napari_convfact.gui.scroll_area import VerticalScrollArea
 from napari_convfact.gui.tiled_run import TiledRun, needs_tiles
@@ -386,23 +387,3 @@ class OperationWidget(QWidget):
         self._findings.setText(text)
         self._findings.setVisible(bool(text))
         self._scroll.ensureWidgetVisible(self._findings)
-
-
-class Run:
-    """What a job was started with."""
-
-    def __init__(
-        self,
-        layers: dict[str, Layer],
-        inputs: dict[str, SpatialImage],
-        parameters: Parameters,
-        tiled: TiledRun | None = None,
-    ) -> None:
-        self.layers = layers
-        self.inputs = inputs
-        self.parameters = parameters
-        self.tiled = tiled
-
-
-class Declined(Exception):  # noqa: N818 - not an error
-    """The user closed a dialog that a run needs."""

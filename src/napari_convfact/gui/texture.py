@@ -13,7 +13,8 @@ from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.feature_table import FeatureTable
 from napari_convfact.gui.file_editor import FileEditor
 from napari_convfact.gui.layers import placement
-from napari_convfact.gui.operation_widget import OperationWidget, Run
+from napari_convfact.gui.operation_widget import OperationWidget
+from napari_convfact.gui.run import Run
 from napari_convfact.operations.classify_pixels import OPERATION as CLASSIFY
 from napari_convfact.operations.operation import Result
 from napari_convfact.operations.texture import OPERATION as TEXTURE
