@@ -42,13 +42,13 @@ def test_tiles_fit_and_cover_the_volume_once(gigabytes, halo):
     for tile in tiling:
         box = tuple(slice(a, b) for a, b in zip(tile.start, tile.stop, strict=True))
         covered[(*tile.leading, *box)] += 1
-        first = tiling.window(tile)
-        for axis, (a, n) in enumerate(zip(first, shape[1:], strict=True)):
-            assert 0 <= a <= n - tiling.padded[axis]
+        for axis, (a, size, n) in enumerate(zip(*tiling.window(tile), shape[1:], strict=True)):
+            assert size <= tiling.padded[axis]
+            assert 0 <= a <= n - size
             # A halo on each side, except where the volume ends.
             assert tile.start[axis] - a >= tiling.halo[axis] or a == 0
-            rest = a + tiling.padded[axis] - tile.stop[axis]
-            assert rest >= tiling.halo[axis] or a + tiling.padded[axis] == n
+            assert a + size - tile.stop[axis] >= tiling.halo[axis] or a + size == n
+    assert sum(count for _, count in tiling.window_sizes()) == len(tiling)
     assert (covered == 1).all()
     for c, n, h in zip(tiling.core, shape[1:], halo, strict=True):
         assert c == n or (c % 64 == 0 and c >= 2 * h)
@@ -60,6 +60,24 @@ def test_more_memory_never_means_more_arithmetic():
     assert all(a.overhead >= b.overhead for a, b in itertools.pairwise(plans))
     assert len(plans[-1].tiling) == 1
     assert plans[-1].seam_error == 0
+
+
+@pytest.mark.parametrize("gigabytes", [1, 2, 4])
+@pytest.mark.parametrize("halo", [8, 24, 40])
+def test_memory_does_not_grow_with_the_volume(gigabytes, halo):
+    reach, memory = Reach((halo,) * 3, (1e-3,) * 3), BASE_MEMORY + 1e9 * gigabytes
+    shapes = [(128, 1024 * k, 1024 * k) for k in (1, 2, 4)]
+    small, large, larger = (plan_tiles(shape, method(), reach, memory) for shape in shapes)
+    assert large.tiling.core == larger.tiling.core
+    assert large.memory == larger.memory <= 1.05 * small.memory
+
+
+def test_short_tiles_at_the_end_have_short_windows():
+    tiling = make_tiling((100, 150), 2, (100, 64), (5, 5))
+    assert dict(tiling.window_sizes()) == {(100, 74): 2, (100, 32): 1}
+    assert tiling.window(tiling[2]) == ((0, 118), (100, 32))
+    on_torus = make_tiling((100, 150), 2, (100, 64), (5, 5), "reflect", (108, 162))
+    assert dict(on_torus.window_sizes()) == {(108, 75): 2, (108, 32): 1}
 
 
 def test_leading_axes_are_split_first():
@@ -110,7 +128,7 @@ def test_a_cut_is_felt_as_far_as_a_kernel_reaches():
     assert len(profile) == 16
     assert profile[2] > 1e-3
     assert profile[3:].max() == 0
-    assert Reach.from_profiles([profile], 1e-3).halo == (6,)
+    assert Reach.from_profiles([profile], 1e-3).halo == (8,)
 
 
 def test_halves_of_a_tile_are_the_tile():

@@ -12,8 +12,8 @@ from napari_convfact.foundation.job import Job
 
 #: Error of transforms in float32, relative to the range.
 ROUND_OFF = 1e-6
-# What is added to a measured distance.
-_FACTOR, _EXTRA = 1.25, 2
+# What is added to a measured distance, which depends a little on the sample: a step hides that.
+_FACTOR, _EXTRA, _STEP = 1.25, 2, 8
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,13 @@ class Reach:
         errors: list[float] = []
         for profile in profiles:
             low = np.flatnonzero(profile <= tolerance)
-            halo.append(math.ceil(_FACTOR * int(low[0])) + _EXTRA if len(low) else None)
+            halo.append(_with_margin(int(low[0])) if len(low) else None)
             errors.append(float(profile[low[0]]) if len(low) else math.inf)
         return cls(tuple(halo), tuple(errors))
+
+
+def _with_margin(distance: int) -> int:
+    return math.ceil((_FACTOR * distance + _EXTRA) / _STEP) * _STEP
 
 
 def tail_profiles(response: np.ndarray) -> list[np.ndarray]:

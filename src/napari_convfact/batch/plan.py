@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from napari_convfact.batch.choice import TileChoice
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import TileMethod
 from napari_convfact.batch.source import SLAB_MEMORY
-from napari_convfact.batch.tiles import Tiling, make_tiling
+from napari_convfact.batch.tiles import Tiling
 from napari_convfact.foundation.memory import format_bytes
-from napari_convfact.storage.zarr_pyramid import chunk_lengths
 
 #: What the program itself takes: the interpreter and the libraries.
 BASE_MEMORY = 430e6
 # Tiles that compute this many times more voxels than they keep are refused.
 _MOST_OVERHEAD = 6.0
-# Sizes that are tried along each axis.
-_MOST_CANDIDATES = 24
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,11 @@ class TilePlan:
 
 
 def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: float) -> TilePlan:
-    """Choose the tiles with the least arithmetic that fit.
+    """Choose tiles that fit and compute little more than they keep.
+
+    Tiles are chosen for a volume without end and cut to the one at hand, so that the memory
+    of a run does not depend on how large the volume is. Where other tiles save a good part of
+    the arithmetic, because they fit this volume better, they are taken.
 
     Parameters
     ----------
@@ -101,39 +102,23 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
             f"A memory limit of {format_bytes(memory)} leaves nothing for tiles: the program "
             f"itself takes {format_bytes(base)}. Allow more."
         )
-    sizes = zip(spatial, reach.halo, chunk_lengths(ndim), strict=True)
-    axes = [_cores(n, h, c) for n, h, c in sizes]
-    best: tuple[float, float, Tiling] | None = None
-    torus = method.torus(spatial)
-    for core in itertools.product(*axes):
-        tiling = make_tiling(shape, ndim, core, reach.halo, method.reading, torus)
-        work = method.work_shape(tiling.padded)
-        needed = method.bytes_per_voxel * math.prod(work)
-        cost = float(len(tiling) * math.prod(work))
-        if needed <= arrays and (best is None or cost < best[0]):
-            best = cost, needed, tiling
-    if best is None:
-        raise ValueError(_too_small(spatial, axes, method, reach, memory))
-    cost, needed, tiling = best
-    overhead = cost / math.prod(shape)
+    choice = TileChoice(tuple(shape), method, reach)
+    tiling = choice.best(arrays)
+    if tiling is None:
+        needed = BASE_MEMORY + choice.needed(choice.smallest())
+        raise ValueError(_too_small(needed, reach, memory))
+    overhead = choice.arithmetic(tiling) / math.prod(shape)
     _check_honest(tiling, overhead, reach)
     tiled = [c < n for c, n in zip(tiling.core, spatial, strict=True)]
     errors = [e for e, cut in zip(reach.seam_error, tiled, strict=True) if cut]
     outputs = sum(4.0 * math.prod(output.leading) for output in method.outputs)
     return TilePlan(
-        tiling, base + needed, overhead, max(errors, default=0.0), outputs * math.prod(shape)
+        tiling,
+        base + choice.needed(tiling),
+        overhead,
+        max(errors, default=0.0),
+        outputs * math.prod(shape),
     )
-
-
-def _cores(n: int, halo: int | None, chunk: int) -> list[int]:
-    """Return the sizes of tiles that are tried along an axis."""
-    counts = range(1, math.ceil(n / chunk))
-    if len(counts) > _MOST_CANDIDATES:
-        ratio = len(counts) ** (1 / (_MOST_CANDIDATES - 1))
-        counts = sorted({round(ratio**i) for i in range(_MOST_CANDIDATES)})  # type: ignore[assignment]
-    # A halo of more than half a tile on each side is no longer a margin.
-    parts = [] if halo is None else [k * chunk for k in counts if k * chunk >= 2 * halo]
-    return [n, *reversed([p for p in parts if p < n])]
 
 
 def _check_honest(tiling: Tiling, overhead: float, reach: Reach) -> None:
@@ -145,22 +130,7 @@ def _check_honest(tiling: Tiling, overhead: float, reach: Reach) -> None:
         )
 
 
-def _too_small(
-    spatial: Sequence[int],
-    axes: Sequence[Sequence[int]],
-    method: TileMethod,
-    reach: Reach,
-    memory: float,
-) -> str:
-    smallest = make_tiling(
-        spatial,
-        method.ndim,
-        [min(axis) for axis in axes],
-        reach.halo,
-        method.reading,
-        method.torus(tuple(spatial)),
-    )
-    needed = BASE_MEMORY + method.bytes_per_voxel * math.prod(method.work_shape(smallest.padded))
+def _too_small(needed: float, reach: Reach, memory: float) -> str:
     whole = [f"axis {i + 1}" for i, h in enumerate(reach.halo) if h is None]
     if whole:
         reason = f"The result depends on voxels too far away to cut {' and '.join(whole)}"

@@ -113,11 +113,11 @@ def _compute(
 
     from napari_convfact.foundation.threads import on_one_torch_thread
 
-    first = tiling.window(box)
-    window = read_window(source, box.leading, first, tiling.padded, tiling.reading, tiling.torus)
+    first, size = tiling.window(box)
+    window = read_window(source, box.leading, first, size, tiling.reading, tiling.torus)
     try:
         # Sums by one thread have the same round-off whatever the number of processors.
-        values = yield from on_one_torch_thread(plan.filter(tiling.padded)(window))
+        values = yield from on_one_torch_thread(plan.filter(size)(window))
     except torch.OutOfMemoryError:
         halves = tiling.halved(box)
         if not halvings or halves is None:

@@ -181,6 +181,7 @@ def _join(request: Request, options: Options) -> Job[list[Path]]:
     done = work.done(manifest.recipe_hash)
     yield Step(len(done), len(tiling), message)
     todo = [number for number in _share(len(tiling), options.shard) if number not in done]
+    todo.sort(key=tiling.order)
     if options.scheduler:
         yield from process_on_cluster(work.output, todo, len(tiling), options.scheduler)
     else:

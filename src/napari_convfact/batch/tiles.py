@@ -40,11 +40,12 @@ class Tile:
 class Tiling:
     """The cut of a volume.
 
-    Every tile is computed from a window of one size, in one of two ways. With
-    ``reading="inside"`` windows that would reach beyond the volume are moved inwards: they
-    then end at the volume's face, where the operation's own boundary is right, and reach
-    further than needed on the other side. Otherwise windows are taken from the torus on which
-    the whole volume would be transformed, and what lies in its gap is made up as it is there.
+    Every tile is computed from a window that is larger by a halo on each side, in one of two
+    ways. With ``reading="inside"`` windows that would reach beyond the volume are moved
+    inwards: they then end at the volume's face, where the operation's own boundary is right,
+    and reach further than needed on the other side. Otherwise windows are taken from the torus
+    on which the whole volume would be transformed, and what lies in its gap is made up as it
+    is there. The last tiles along an axis may be shorter, and so are their windows.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ class Tiling:
     halo : tuple of int
         Voxels that a window has at least on each side where the volume goes on.
     padded : tuple of int
-        Size of a window.
+        Size of the largest windows.
     reading : {"inside", "periodic", "reflect", "zero"}
         Inside the volume, or on a torus whose gap is filled in this way.
     torus : tuple of int
@@ -111,13 +112,46 @@ class Tiling:
         ends = zip(start, self.core, self.spatial, strict=True)
         return Tile(number, tuple(leading), start, tuple(min(a + c, n) for a, c, n in ends))
 
-    def window(self, tile: Tile) -> tuple[int, ...]:
-        """Return the first voxel of a tile's window; it may be negative unless inside."""
+    def window(self, tile: Tile) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the first voxel of a tile's window, and the window's size.
+
+        The first voxel may be negative unless windows stay inside.
+        """
+        size = tuple(
+            p if n == c else window_length(n, h, whole, self.reading)
+            for n, c, p, h, whole in zip(
+                tile.size, self.core, self.padded, self.halo, self.torus, strict=True
+            )
+        )
         first = [a - h for a, h in zip(tile.start, self.halo, strict=True)]
         if self.reading != "inside":
-            return tuple(first)
-        sizes = zip(first, self.padded, self.spatial, strict=True)
-        return tuple(max(0, min(a, n - p)) for a, p, n in sizes)
+            return tuple(first), size
+        sizes = zip(first, size, self.spatial, strict=True)
+        return tuple(max(0, min(a, n - p)) for a, p, n in sizes), size
+
+    def window_sizes(self) -> Iterator[tuple[tuple[int, ...], int]]:
+        """Yield each size of windows with the number of tiles that have it."""
+        axes = []
+        for n, c in zip(self.spatial, self.core, strict=True):
+            whole, rest = divmod(n, c)
+            axes.append([(0, whole), *([(n - rest, 1)] if rest else [])])
+        for ends in itertools.product(*axes):
+            start = tuple(a for a, _ in ends)
+            stop = tuple(
+                min(a + c, n) for a, c, n in zip(start, self.core, self.spatial, strict=True)
+            )
+            _, size = self.window(Tile(0, (), start, stop))
+            yield size, math.prod(count for _, count in ends) * math.prod(self.leading)
+
+    def order(self, number: int) -> tuple[Any, ...]:
+        """Return a key by which to sort tiles: those that share a filter, then a place.
+
+        What is made for windows of one size is kept, and planes that follow each other at one
+        place are read together.
+        """
+        tile = self[number]
+        _, size = self.window(tile)
+        return tuple(-n for n in size), tile.start, number
 
     def with_halo(self, halo: Sequence[int]) -> Tiling:
         """Return the same tiles with windows of another halo."""
@@ -205,15 +239,18 @@ def make_tiling(
     margin = tuple(
         0 if c == n or h is None else h for h, c, n in zip(halo, core, spatial, strict=True)
     )
-    padded = []
-    for c, h, n, whole in zip(core, margin, spatial, torus, strict=True):
-        if reading == "inside":
-            padded.append(min(c + 2 * h, n))
-        else:
-            padded.append(whole if c == n else fast_length(c + 2 * h))
-    return Tiling(
-        tuple(shape), ndim, core, margin, tuple(padded), reading, torus, reach=tuple(halo)
+    padded = tuple(
+        whole if c == n else window_length(c, h, whole, reading)
+        for c, h, n, whole in zip(core, margin, spatial, torus, strict=True)
     )
+    return Tiling(tuple(shape), ndim, core, margin, padded, reading, torus, reach=tuple(halo))
+
+
+def window_length(length: int, halo: int, torus: float, reading: Reading) -> int:
+    """Return how long a window is along an axis that is cut."""
+    if reading == "inside":
+        return int(min(length + 2 * halo, torus))
+    return fast_length(length + 2 * halo)
 
 
 def fast_length(n: int) -> int:
