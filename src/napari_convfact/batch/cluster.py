@@ -102,8 +102,8 @@ def process_tile_of_run(number: int, output: str) -> int:
     with _one_tile:
         work, manifest, source, destination, prepared = _opened(output, os.getpid())
         tiling = prepared.tiling
-        process_tile(source, destination, tiling[number], tiling.halo, prepared)
-        work.mark_done(number, manifest.recipe_hash)
+        costs = process_tile(source, destination, tiling[number], tiling.halo, prepared)
+        work.mark_done(number, manifest.recipe_hash, costs)
     return number
 
 

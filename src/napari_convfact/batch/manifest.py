@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.plan import TilePlan
 from napari_convfact.batch.source import sample_size, sample_windows
 from napari_convfact.operations.operation import Operation, SpatialImage
@@ -160,31 +161,32 @@ class WorkFolder:
         """Read the record."""
         return Manifest.from_dict(json.loads((self.path / _FILE).read_text(encoding="utf-8")))
 
-    def mark_done(self, number: int, recipe_hash: str) -> None:
+    def mark_done(self, number: int, recipe_hash: str, costs: Costs) -> None:
         """Write the marker of a tile whose voxels are all stored."""
         marker = self.path / _DONE / f"{number:08d}"
         temporary = marker.with_name(f".{marker.name}-{os.getpid()}")
-        temporary.write_text(recipe_hash, encoding="utf-8")
+        temporary.write_text(f"{recipe_hash}\n{json.dumps(costs.to_dict())}\n", encoding="utf-8")
         temporary.replace(marker)
 
-    def done(self, recipe_hash: str) -> set[int]:
-        """Return the numbers of the tiles that are done.
+    def done(self, recipe_hash: str) -> dict[int, Costs]:
+        """Return the numbers of the tiles that are done, and what they cost.
 
         Raises
         ------
         ValueError
             If a marker was left by another recipe.
         """
-        numbers = set()
+        found = {}
         for marker in (self.path / _DONE).iterdir():
             if marker.name.startswith("."):
                 continue
-            if marker.read_text(encoding="utf-8") != recipe_hash:
+            recipe, _, costs = marker.read_text(encoding="utf-8").partition("\n")
+            if recipe != recipe_hash:
                 raise ValueError(
                     f"{self.path} holds tiles of another recipe: delete it to start anew."
                 )
-            numbers.add(int(marker.name))
-        return numbers
+            found[int(marker.name)] = Costs(**json.loads(costs))
+        return found
 
     def remove(self) -> None:
         """Delete what an unfinished run left."""

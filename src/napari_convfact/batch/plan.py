@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_convfact.batch.choice import TileChoice
+from napari_convfact.batch.costs import format_seconds
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import TileMethod
 from napari_convfact.batch.source import SLAB_MEMORY
@@ -36,6 +37,8 @@ class TilePlan:
         Predicted error at the borders of tiles, relative to the result's range.
     output_bytes : float
         Size of the result before compression, without coarser levels.
+    seconds : float or None
+        How long one process will take for all tiles; None if that was not measured.
     """
 
     tiling: Tiling
@@ -43,17 +46,22 @@ class TilePlan:
     overhead: float
     seam_error: float
     output_bytes: float
+    seconds: float | None = None
 
     def __str__(self) -> str:
         tiling = self.tiling
+        time = (
+            "" if self.seconds is None else f" About {format_seconds(self.seconds)} in one process."
+        )
         if len(tiling) == 1:
-            return f"One piece of {_times(tiling.padded)} voxels, {format_bytes(self.memory)}."
+            size = _times(tiling.padded)
+            return f"One piece of {size} voxels, {format_bytes(self.memory)}.{time}"
         return (
             f"{len(tiling)} tiles of {_times(tiling.core)} voxels, computed with a halo of "
             f"{_times(tiling.halo)} as {_times(tiling.padded)}; {format_bytes(self.memory)} of "
             f"memory, {self.overhead:.2g} times the arithmetic of one piece; predicted error at "
             f"the seams {self.seam_error:.1e} of the range; the result takes "
-            f"{format_bytes(self.output_bytes)}."
+            f"{format_bytes(self.output_bytes)}.{time}"
         )
 
     def to_dict(self) -> dict[str, Any]:

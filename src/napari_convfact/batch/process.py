@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.method import TileFilter, TileMethod
 from napari_convfact.batch.source import read_window
 from napari_convfact.batch.tiles import Tile, Tiling
@@ -58,7 +59,7 @@ class Prepared:
 
 def process_tile(
     source: Any, destination: Writer, box: Tile, halo: Sequence[int], plan: Prepared
-) -> None:
+) -> Costs:
     """Compute one tile and write it.
 
     Nothing else is read or written, so that tiles can be processed in any order, anywhere,
@@ -76,21 +77,30 @@ def process_tile(
         Voxels around it that are read, along each spatial axis.
     plan : Prepared
         Tiling and method.
+
+    Returns
+    -------
+    Costs
+        What it took.
     """
-    run(process_tile_job(source, destination, box, halo, plan))
+    return run(process_tile_job(source, destination, box, halo, plan))
 
 
 def process_tile_job(
     source: Any, destination: Writer, box: Tile, halo: Sequence[int], plan: Prepared
-) -> Job[None]:
+) -> Job[Costs]:
     """Do what `process_tile` does, as a job that can be cancelled."""
-    destination.write(box, (yield from compute_tile(source, box, halo, plan)))
+    costs = Costs()
+    values = yield from compute_tile(source, box, halo, plan, costs)
+    with costs.phase("writing"):
+        destination.write(box, values)
+    return costs
 
 
 def compute_tile(
-    source: Any, box: Tile, halo: Sequence[int], plan: Prepared
+    source: Any, box: Tile, halo: Sequence[int], plan: Prepared, costs: Costs
 ) -> Job[list[np.ndarray]]:
-    """Compute one tile; see `process_tile`.
+    """Compute one tile; see `process_tile`. What it takes is added to the costs.
 
     Where a device runs out of memory, the tile is computed in two halves, each of them again
     in halves if need be.
@@ -103,21 +113,19 @@ def compute_tile(
     tiling = plan.tiling
     if tuple(halo) != tiling.halo:
         tiling = tiling.with_halo(halo)
-    return (yield from _compute(source, box, tiling, plan, _MOST_HALVINGS))
+    return (yield from _compute(source, box, tiling, plan, costs, _MOST_HALVINGS))
 
 
 def _compute(
-    source: Any, box: Tile, tiling: Tiling, plan: Prepared, halvings: int
+    source: Any, box: Tile, tiling: Tiling, plan: Prepared, costs: Costs, halvings: int
 ) -> Job[list[np.ndarray]]:
     import torch
 
-    from napari_convfact.foundation.threads import on_one_torch_thread
-
     first, size = tiling.window(box)
-    window = read_window(source, box.leading, first, size, tiling.reading, tiling.torus)
+    with costs.phase("reading"):
+        window = read_window(source, box.leading, first, size, tiling.reading, tiling.torus)
     try:
-        # Sums by one thread have the same round-off whatever the number of processors.
-        values = yield from on_one_torch_thread(plan.filter(size)(window))
+        values = yield from _filtered(window, plan, costs)
     except torch.OutOfMemoryError:
         halves = tiling.halved(box)
         if not halvings or halves is None:
@@ -133,6 +141,16 @@ def _compute(
     yield Step(0, 0, "The device is out of memory: computing the tile in two halves")
     parts = []
     for half in boxes:
-        values = yield from _compute(source, half, smaller, plan, halvings - 1)
+        values = yield from _compute(source, half, smaller, plan, costs, halvings - 1)
         parts.append(values)
     return [np.concatenate(blocks, axis - len(box.start)) for blocks in zip(*parts, strict=True)]
+
+
+def _filtered(window: np.ndarray, plan: Prepared, costs: Costs) -> Job[list[np.ndarray]]:
+    from napari_convfact.foundation.threads import on_one_torch_thread
+
+    with costs.phase("preparing"):
+        apply = plan.filter(window.shape)
+    with costs.phase("computing"):
+        # Sums by one thread have the same round-off whatever the number of processors.
+        return (yield from on_one_torch_thread(apply(window)))

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from napari_convfact.batch.cluster import local_workers, process_on_cluster
+from napari_convfact.batch.costs import sum_costs
 from napari_convfact.batch.manifest import Manifest, WorkFolder, difference, make_recipe
 from napari_convfact.batch.method import TileMethod
 from napari_convfact.batch.plan import BASE_MEMORY, plan_tiles
@@ -186,9 +187,10 @@ def _join(request: Request, options: Options) -> Job[list[Path]]:
         yield from process_on_cluster(work.output, todo, len(tiling), options.scheduler)
     else:
         yield from _process_here(work, manifest, method, request, todo)
-    if len(work.done(manifest.recipe_hash)) < len(tiling):
+    done = work.done(manifest.recipe_hash)
+    if len(done) < len(tiling):
         return []
-    return publish(work, manifest.files)
+    return publish(work, manifest.files, sum_costs(done.values()))
 
 
 def _complete_already(request: Request) -> Job[list[Path]]:
@@ -279,8 +281,8 @@ def _process_here(
     for count, number in enumerate(todo):
         done = before + count
         job = process_tile_job(source, destination, tiling[number], tiling.halo, prepared)
-        yield from relay(job, partial(_step_of_tile, done=done, total=len(tiling)))
-        work.mark_done(number, manifest.recipe_hash)
+        costs = yield from relay(job, partial(_step_of_tile, done=done, total=len(tiling)))
+        work.mark_done(number, manifest.recipe_hash, costs)
         yield Step(done + 1, len(tiling), f"Tile {done + 1} of {len(tiling)}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.method import Output
 from napari_convfact.batch.plan import TilePlan
@@ -19,7 +20,7 @@ from napari_convfact.operations.operation import Result, SpatialImage
 from napari_convfact.operations.placement import placed
 from napari_convfact.storage.formats import beside, move_into_place
 from napari_convfact.storage.zarr_axes import StoredAxes
-from napari_convfact.storage.zarr_files import read_provenance
+from napari_convfact.storage.zarr_files import read_provenance, write_provenance
 from napari_convfact.storage.zarr_pyramid import Pyramid, create_pyramid
 
 # Coarser levels add up to a third.
@@ -119,20 +120,32 @@ def output_files(output: Path, outputs: Sequence[Output]) -> tuple[str, ...]:
     return (output.name, *others)
 
 
-def publish(work: WorkFolder, files: Sequence[str]) -> list[Path]:
-    """Give complete results their final names and remove the work folder."""
+def publish(work: WorkFolder, files: Sequence[str], costs: Costs) -> list[Path]:
+    """Give complete results their final names, with what they cost, and remove the work folder."""
     paths = [work.output.with_name(file) for file in files]
     for file, path in zip(files, paths, strict=True):
         source = work.path / file
         # Missing if this step was interrupted before, or another process is faster.
         if source.exists():
             try:
+                _record(source, costs)
                 move_into_place(source, path)
             except FileNotFoundError:
                 if not path.exists():
                     raise
     work.remove()
     return paths
+
+
+def _record(path: Path, costs: Costs) -> None:
+    record = read_provenance(path)
+    run = record["run"] | {"costs": costs.to_dict()}
+    write_provenance(path, record | {"run": run})
+
+
+def costs_of(output: Path) -> Costs:
+    """Return what a complete result of a run in tiles cost."""
+    return Costs(**read_provenance(output)["run"]["costs"])
 
 
 def manifest_of(output: Path) -> Manifest:

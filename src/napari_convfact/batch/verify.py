@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from napari_convfact.batch.cluster import reopen
+from napari_convfact.batch.costs import Costs, format_seconds, sum_costs
 from napari_convfact.batch.manifest import WorkFolder
 from napari_convfact.batch.process import compute_tile
-from napari_convfact.batch.store import Destination, manifest_of
+from napari_convfact.batch.store import Destination, costs_of, manifest_of
 from napari_convfact.foundation.job import Job, Step
 
 
@@ -24,16 +25,25 @@ class Status:
         Tiles.
     complete : bool
         Whether the result has its final name.
+    costs : Costs
+        Of the tiles that are done.
     """
 
     done: int
     total: int
     complete: bool
+    costs: Costs
 
     def __str__(self) -> str:
+        text = f"{self.done} of {self.total} tiles are done"
         if self.complete:
-            return f"complete, {self.total} tiles"
-        return f"{self.done} of {self.total} tiles are done"
+            text = f"complete, {self.total} tiles"
+        if not self.done:
+            return text
+        if self.complete:
+            return f"{text}; {self.costs}"
+        left = self.costs.total / self.done * (self.total - self.done)
+        return f"{text}, about {format_seconds(left)} of one process are left; {self.costs}"
 
 
 def status(output: Path) -> Status:
@@ -47,10 +57,10 @@ def status(output: Path) -> Status:
     work = WorkFolder(output)
     if work.exists():
         manifest = work.manifest()
-        total = len(manifest.plan.tiling)
-        return Status(len(work.done(manifest.recipe_hash)), total, False)
+        done = work.done(manifest.recipe_hash)
+        return Status(len(done), len(manifest.plan.tiling), False, sum_costs(done.values()))
     total = len(manifest_of(output).plan.tiling)
-    return Status(total, total, True)
+    return Status(total, total, True, costs_of(output))
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]
     for done, number in enumerate(numbers):
         yield Step(done, len(numbers), f"Recomputing tile {number}")
         tile = tiling[int(number)]
-        again = yield from compute_tile(image.data, tile, doubled, prepared)
+        again = yield from compute_tile(image.data, tile, doubled, prepared, Costs())
         pairs = zip(again, stored.read(tile), strict=True)
         worst = max(worst, *(_relative_error(new, old) for new, old in pairs))
     return Verification(len(numbers), worst, manifest.plan.seam_error)

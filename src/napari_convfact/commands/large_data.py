@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.batch.forecast import forecast_job
 from napari_convfact.batch.plan import BASE_MEMORY
 from napari_convfact.batch.registry import can_be_tiled
 from napari_convfact.batch.results import fits_in_memory
-from napari_convfact.batch.run import SEAM_ERROR, Options, Request, prepare_job, tiled_job
+from napari_convfact.batch.run import SEAM_ERROR, Options, Request, tiled_job
 from napari_convfact.batch.verify import status, verify_job
 from napari_convfact.commands.progress import progress_bar
 from napari_convfact.foundation.job import run
@@ -171,8 +172,8 @@ def _plan(
         return
     request = Request(operation, parameters, inputs, Path(options.output))
     with progress_bar("Planning") as on_step:
-        manifest, _ = run(prepare_job(request, options_from(options)), on_step)
-    print(f"In tiles: {manifest.plan}")
+        tiles = run(forecast_job(request, options_from(options)), on_step)
+    print(f"In tiles: {tiles}")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -66,6 +66,13 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     return record
 
 
+def write_provenance(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Replace the provenance record of an image that was written here."""
+    import zarr
+
+    zarr.open_group(str(path), mode="r+").attrs[METADATA_KEY] = dict(record)
+
+
 def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> None:
     """Write an image as OME-Zarr 0.5 with a pyramid, shard by shard."""
     if image.rgb:
