@@ -1,5 +1,7 @@
 """A run that does not fit in memory goes in tiles, into a file that a layer shows."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,22 @@ def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
     whole = cf.deconvolve(source.data, psf, method="wiener", strength=0.1, boundary="reflect")
     np.testing.assert_allclose(np.asarray(layer.data[0]), whole.estimate, atol=1e-5)
     assert str(output) in widget._findings.text()
+
+
+def test_the_form_says_how_long_it_will_take(in_tiles, qtbot):
+    _, widget, output = in_tiles
+    with qtbot.waitSignal(widget.tile_planner.said, timeout=60_000):
+        widget.form.set_values({"strength": 0.05})
+    text = widget.bar.plan.text()
+    assert re.search(r"runs in tiles.* of 64 × 70 voxels.*About \d+ s in one process", text)
+    assert not output.exists()
+    # The same question again is answered without work, another one anew.
+    with qtbot.waitSignal(widget.tile_planner.said, timeout=60_000):
+        widget.refresh()
+    assert widget.bar.plan.text() == text
+    with qtbot.waitSignal(widget.tile_planner.said, timeout=60_000):
+        widget.form.set_values({"residual": True})
+    assert "residual is made in memory only" in widget.bar.plan.text()
 
 
 def test_a_cancelled_run_goes_on_when_it_is_run_again(in_tiles, qtbot):

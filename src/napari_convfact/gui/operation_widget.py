@@ -34,6 +34,7 @@ from napari_convfact.gui.remembered import remember, remembered
 from napari_convfact.gui.run import Declined, Run
 from napari_convfact.gui.run_bar import RunBar, text_label
 from napari_convfact.gui.scroll_area import VerticalScrollArea
+from napari_convfact.gui.tile_planner import TilePlanner
 from napari_convfact.gui.tiled_run import TiledRun, needs_tiles
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
@@ -71,6 +72,7 @@ class OperationWidget(QWidget):
         self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
         self.form = ParameterForm(operation.parameters, self.special_editors())
         self.preview = Preview(viewer, operation, self._preview_request, self)
+        self.tile_planner = TilePlanner(operation, self)
         self._running: Run | None = None
         self._waiting: list[dict[str, Layer]] = []
         self._newest: Layer | None = None
@@ -167,6 +169,7 @@ class OperationWidget(QWidget):
 
     def refresh(self) -> None:
         """Say what a run would do, or why it cannot run."""
+        self.tile_planner.stop()
         if self.runner.busy:
             return
         try:
@@ -259,6 +262,7 @@ class OperationWidget(QWidget):
         self.bar.preview.toggled.connect(self._refresh_compare)
         self.bar.compare.clicked.connect(self._toggle_newest)
         self.preview.said.connect(self._say)
+        self.tile_planner.said.connect(self.bar.add_to_plan)
         self._remember_soon = QTimer(self)
         self._remember_soon.setSingleShot(True)
         self._remember_soon.setInterval(_REMEMBER_AFTER_MS)
@@ -317,10 +321,12 @@ class OperationWidget(QWidget):
         plan = self.operation.plan(inputs, parameters)
         text = f"{plan.text} About {format_bytes(plan.memory)} of memory"
         if needs_tiles(self.operation, plan, memory_limit()):
+            self.tile_planner.follow(inputs, parameters, memory_limit())
             return f"{text} at once is too much: it runs in tiles, into a file that you choose."
         return f"{text}."
 
     def _on_started(self) -> None:
+        self.tile_planner.stop()
         self._set_busy(True)
 
     def _on_cancel(self) -> None:

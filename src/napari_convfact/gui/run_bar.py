@@ -59,6 +59,10 @@ class RunBar(QWidget):
         self.run.setEnabled(ready)
         self.run.setToolTip("" if ready else text)
 
+    def add_to_plan(self, text: str) -> None:
+        """Add what was found out later."""
+        self.plan.setText(f"{self.plan.text()} {text}")
+
     def set_busy(self, busy: bool) -> None:
         """Offer Cancel and the progress during a run, Run otherwise."""
         self.run.setEnabled(not busy)
