@@ -16,7 +16,8 @@ from napari_convfact.execution.passes import FusedPass
 
 BOUNDARIES = {"periodic": "wrap", "reflect": "reflect", "zero": "constant"}
 
-# Image, factors and dilations: odd and even factors, more halo than image, axes of one pixel.
+# Image, factors and dilations: odd and even factors, more halo than image, axes of one pixel,
+# rows of several blocks and a rest.
 CASES = [
     ((50,), [(4,), (3,)], (1, 3)),
     ((17, 23), [(3, 3), (3, 3)], (1, 2)),
@@ -24,6 +25,8 @@ CASES = [
     ((3, 1), [(3, 3), (3, 3)], (1, 1)),
     ((1, 30), [(1, 5), (3, 1)], (2, 2)),
     ((40, 40), [(11, 11)], (1,)),
+    ((7, 150), [(3, 3), (1, 7)], (2, 1)),
+    ((4, 5, 70), [(3, 3, 3), (1, 3, 1)], (1, 2)),
     ((6, 7, 8), [(3, 3, 3), (2, 3, 1)], (1, 2)),
     ((6, 1, 8), [(3, 1, 1), (1, 4, 1), (1, 1, 5)], (1, 1, 1)),
 ]
@@ -89,7 +92,7 @@ def test_no_padding_and_full_padding(shape):
 def test_sum_of_chains_of_different_sizes(boundary, ndim):
     shapes = [[(3,) * ndim, (4,) * ndim], [(7,) * ndim], [(2,) * ndim, (2,) * ndim, (3,) * ndim]]
     chains = [random_chain(s, seed=i) for i, s in enumerate(shapes)]
-    x = np.random.default_rng(0).random((9, 10, 11)[:ndim])
+    x = np.random.default_rng(0).random({1: (50,), 2: (9, 50), 3: (9, 10, 50)}[ndim])
     expected = sum(
         scipy.ndimage.convolve(x, dense_kernel(chain), mode=BOUNDARIES[boundary])
         for chain in chains

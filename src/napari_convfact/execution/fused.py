@@ -12,7 +12,8 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from napari_convfact.execution.vectors import fetch_block, weighted_sum
 
 # Products and sums are contracted but never reordered, and NaN stays NaN.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}}
@@ -31,7 +32,8 @@ def run_tile(
     stages: Any,
     taps: Any,
     weights: Any,
-    row_stride: int,
+    block: int,
+    strides: Any,
     work: Any,
 ) -> None:
     """Compute one box of the output.
@@ -53,31 +55,36 @@ def run_tile(
         Samples by which the padded image is larger than the output.
     rings, stages, taps, weights : array
         The tables of a `Schedule`, weights in the dtype of the image.
-    row_stride : int
-        Distance between the rows of a slab in a ring.
+    block : int
+        Samples that `weighted_sum` sums at once.
+    strides : tuple of two int
+        Distances between the rows and between the slabs of a ring.
     work : array
-        One-dimensional, room for all slots of all rings.
+        One-dimensional, room for all slots of a `Schedule`, the last of which takes what is not
+        wanted, and for two blocks.
     """
     slab_rows = high[1] - low[1] + reach[1]
-    slab_size = slab_rows * row_stride
-    offsets = np.empty(len(taps), np.uint64)
-    flat_out = out.reshape(out.size)
-    for t in range(high[0] - low[0] + reach[0]):
-        at = t % rings[0, 1] * slab_size
-        slab = sources[0][low[0] + t]
-        for row in range(slab_rows):
-            _load_row(
-                image,
-                slab,
-                sources[1][low[1] + row],
-                sources[2][low[2] : high[2] + reach[2]],
-                inside - low[2],
-                work[at + row * row_stride :],
-            )
+    row_stride, slab_stride = strides
+    n_slabs = high[0] - low[0] + reach[0]
+    offsets = np.empty(len(taps), np.int64)
+    flat_image, flat_out = image.reshape(image.size), out.reshape(out.size)
+    for t in range(0, n_slabs, 2):
+        for slab in range(t, min(t + 2, n_slabs)):
+            at = slab % rings[0, 1] * slab_stride
+            for row in range(slab_rows):
+                _load_row(
+                    image,
+                    sources[0][low[0] + slab],
+                    sources[1][low[1] + row],
+                    sources[2][low[2] : high[2] + reach[2]],
+                    inside - low[2],
+                    work[at + row * row_stride :],
+                )
+        next_rows = _next_rows(image.shape, sources, low, inside, t + 2, n_slabs, slab_rows)
         for stage in range(len(stages)):
             _run_stage(
-                stages[stage], t, low, high, rings, taps, weights, offsets,
-                slab_rows, row_stride, work, flat_out, out.shape,
+                stages[stage], t, low, high, rings, taps, weights, offsets, block, row_stride,
+                slab_stride, work, flat_image, next_rows, flat_out, out.shape,
             )  # fmt: skip
 
 
@@ -105,6 +112,23 @@ def _copy(target: Any, source: Any) -> None:
 
 
 @numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
+def _next_rows(
+    shape: Any, sources: Any, low: Any, inside: int, slab: int, n_slabs: int, slab_rows: int
+) -> Any:
+    """Return where the next two slabs begin in the flat image, if they are single rows.
+
+    Slabs of many rows are read in long runs, which the processor fetches ahead by itself.
+    """
+    if slab_rows > 1 or slab + 1 >= n_slabs:
+        return -1, -1
+    row, column = sources[1][low[1]], max(low[2] - inside, 0)
+    return (
+        (sources[0][low[0] + slab] * shape[1] + row) * shape[2] + column,
+        (sources[0][low[0] + slab + 1] * shape[1] + row) * shape[2] + column,
+    )
+
+
+@numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
 def _run_stage(
     stage: Any,
     t: int,
@@ -114,88 +138,125 @@ def _run_stage(
     taps: Any,
     weights: Any,
     offsets: Any,
-    slab_rows: int,
+    block: int,
     row_stride: int,
+    slab_stride: int,
     work: Any,
+    image: Any,
+    next_rows: Any,
     out: Any,
     out_shape: Any,
 ) -> None:
-    """Compute the slab of a stage that became possible when input slab `t` arrived."""
-    source, target, lag, more_rows, more_columns, first, last, add = stage
+    """Compute the two slabs of a stage that became possible with input slabs `t` and `t + 1`."""
+    source, target, lag, more_rows, more_columns, first, _, _, last, add = stage
     slab = t - lag
-    if slab < 0:
+    if slab + 1 < 0:
         return
-    slab_size = slab_rows * row_stride
-    n_slots = rings[source, 1]
+    n_lines = high[1] - low[1] + more_rows
+    n = high[2] - low[2] + more_columns
+    spare = len(work) - 2 * block
+    next_line = out_shape[2] if n_lines > 1 else 2 * out_shape[1] * out_shape[2]
+    a, a_start, a_step = _target(
+        slab, target, low, high, rings, slab_stride, row_stride, work, spare, out, out_shape
+    )
+    b, b_start, b_step = _target(
+        slab + 1, target, low, high, rings, slab_stride, row_stride, work, spare, out, out_shape
+    )
+    _place_taps(offsets, taps, first, last, slab, rings[source], slab_stride, row_stride)
+    for line in range(n_lines):
+        _sum_line(
+            (a, b), (a_start + line * a_step, b_start + line * b_step), work,
+            line * row_stride, offsets, weights, stage[5:9], n, block, add != 0, target < 0,
+            image, next_rows, next_line, spare,
+        )  # fmt: skip
+
+
+@numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
+def _target(
+    slab: int,
+    target: int,
+    low: Any,
+    high: Any,
+    rings: Any,
+    slab_stride: int,
+    row_stride: int,
+    work: Any,
+    spare: int,
+    out: Any,
+    out_shape: Any,
+) -> Any:
+    """Return the array that a slab of a stage goes to, where it begins, and its rows' distance."""
+    if target >= 0:
+        return work, (rings[target, 0] + slab % rings[target, 1]) * slab_stride, row_stride
+    if 0 <= slab < high[0] - low[0]:
+        start = ((low[0] + slab) * out_shape[1] + low[1]) * out_shape[2] + low[2]
+        return out, start, out_shape[2]
+    return work, spare - slab_stride, row_stride
+
+
+@numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
+def _place_taps(
+    offsets: Any,
+    taps: Any,
+    first: int,
+    last: int,
+    slab: int,
+    ring: Any,
+    slab_stride: int,
+    row_stride: int,
+) -> None:
+    """Find where in the ring each tap of a slab's first sample lies."""
+    begin, n_slots = ring
     oldest = slab % n_slots
     for k in range(first, last):
         slot = oldest + taps[k, 0]
         if slot >= n_slots:
             slot -= n_slots
-        place = (rings[source, 0] + slot) * slab_size + taps[k, 1] * row_stride + taps[k, 2]
-        offsets[k] = place
-    n_rows = high[1] - low[1] + more_rows
-    n_columns = high[2] - low[2] + more_columns
-    o, w = offsets[first:last], weights[first:last]
-    if target >= 0:
-        # The rows of a slab are summed in one go, gaps between them included, and to a whole
-        # number of vectors: `tiling.row_stride` leaves room for it.
-        n = (n_rows - 1) * row_stride + (n_columns + 31) // 32 * 32
-        at = (rings[target, 0] + slab % rings[target, 1]) * slab_size
-        _sum_taps(work, at, work, 0, o, w, n, add != 0)
-        return
-    for row in range(n_rows):
-        at = ((low[0] + slab) * out_shape[1] + low[1] + row) * out_shape[2] + low[2]
-        _sum_taps(out, at, work, row * row_stride, o, w, n_columns, add != 0)
+        offsets[k] = (begin + slot) * slab_stride + taps[k, 1] * row_stride + taps[k, 2]
 
 
 @numba.njit(inline="always", **_OPTIONS)  # type: ignore[untyped-decorator]
-def _sum_taps(
-    out: Any,
-    at: int,
-    work: Any,
+def _sum_line(
+    targets: Any,
+    starts: Any,
+    source: Any,
     shift: int,
     offsets: Any,
     weights: Any,
+    ends: Any,
     n: int,
+    block: int,
     add: bool,
+    fetch: bool,
+    image: Any,
+    next_rows: Any,
+    next_line: int,
+    spare: int,
 ) -> None:
-    """Write or add the weighted sum of one to nine shifted rows."""
-    count = len(offsets)
-    if count == 9:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 9), to_fixed_tuple(weights, 9), n, add)
-    elif count == 8:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 8), to_fixed_tuple(weights, 8), n, add)
-    elif count == 7:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 7), to_fixed_tuple(weights, 7), n, add)
-    elif count == 6:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 6), to_fixed_tuple(weights, 6), n, add)
-    elif count == 5:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 5), to_fixed_tuple(weights, 5), n, add)
-    elif count == 4:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 4), to_fixed_tuple(weights, 4), n, add)
-    elif count == 3:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 3), to_fixed_tuple(weights, 3), n, add)
-    elif count == 2:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 2), to_fixed_tuple(weights, 2), n, add)
-    else:
-        _sum(out, at, work, shift, to_fixed_tuple(offsets, 1), to_fixed_tuple(weights, 1), n, add)
+    """Write or add the weighted sum of shifted rows, to a pair of targets.
 
-
-@numba.njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _sum(
-    out: Any, at: int, work: Any, shift: int, offsets: Any, weights: Any, n: int, add: bool
-) -> None:
-    """Write or add the weighted sum of as many shifted rows as the tuples are long.
-
-    Two things make the loop vectorize: the number of taps is known when it is compiled, and
-    unsigned indices, which numba does not test for being negative.
+    Where the processor would wait for the image's next rows and the output's next lines, it is
+    told of them (`fetch`) while it sums.
     """
-    start, skip = np.uint64(at), np.uint64(shift)
-    for j in range(np.uint64(n)):
-        total = weights[0] * work[offsets[0] + skip + j]
-        for k in range(1, len(weights)):
-            total += weights[k] * work[offsets[k] + skip + j]
-        if add:
-            total += out[start + j]
-        out[start + j] = total
+    rest = n % block
+    for j in range(0, n - rest, block):
+        if fetch:
+            for g in range(2):
+                if next_rows[g] >= 0:
+                    fetch_block(image, next_rows[g] + j, False)
+                fetch_block(targets[g], starts[g] + next_line + j, True)
+        weighted_sum(targets, starts, j, source, shift + j, offsets, weights, ends, add)
+    if not rest:
+        return
+    if n >= block and not add:
+        # The last block overlaps the one before, whose sums it repeats.
+        j = n - block
+        weighted_sum(targets, starts, j, source, shift + j, offsets, weights, ends, add)
+        return
+    j, spares = n - rest, (spare, spare + block)
+    for g in range(2):
+        _copy(source[spares[g] : spares[g] + rest], targets[g][starts[g] + j :])
+    weighted_sum((source, source), spares, 0, source, shift + j, offsets, weights, ends, add)
+    for g in range(2):
+        last = starts[g] + n
+        _copy(targets[g][last - rest : last], source[spares[g] :])

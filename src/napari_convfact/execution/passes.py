@@ -12,7 +12,13 @@ from torch import Tensor
 
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.schedule import as_slabs, make_schedule
-from napari_convfact.execution.tiling import Place, choose_boxes, row_stride, run_all
+from napari_convfact.execution.tiling import (
+    Place,
+    block_samples,
+    choose_boxes,
+    ring_strides,
+    run_all,
+)
 from napari_convfact.foundation.edges import source_index
 
 
@@ -94,14 +100,15 @@ class FusedPass:
 
         plan = self.schedule
         weights = plan.weights.astype(images.dtype)
+        block = block_samples(images.itemsize)
 
         def run_box(image: np.ndarray, out: np.ndarray, low: Place, high: Place) -> None:
-            stride = row_stride(high[2] - low[2] + plan.reach[2])
-            rows = high[1] - low[1] + plan.reach[1]
-            work = _aligned((plan.slots * rows * stride,), image.dtype)
+            rows, columns = (high[i] - low[i] + plan.reach[i] for i in (1, 2))
+            strides = ring_strides(rows, columns, image.itemsize)
+            work = _aligned((plan.slots * strides[1] + 2 * block,), image.dtype)
             run_tile(
                 image, out, sources, inside, low, high, plan.reach,
-                plan.rings, plan.stages, plan.taps, weights, stride, work,
+                plan.rings, plan.stages, plan.taps, weights, block, strides, work,
             )  # fmt: skip
 
         boxes = choose_boxes(outs.shape[1:], plan.reach, plan.slots, outs.itemsize)

@@ -15,8 +15,8 @@ import numpy as np
 from napari_convfact.execution.chain import Chain
 
 OUTPUT = -1
-# LLVM vectorizes a sum of nine shifted rows, and not of many more.
-_MOST_TAPS = 9
+# Slabs are computed in pairs: a sample that the sums of both need is loaded once.
+_PAIR = 2
 # Where the axes of a picture or a volume stand among slab, row and column.
 _COLUMNS = {1: [2], 2: [0, 2], 3: [0, 1, 2]}
 
@@ -33,14 +33,16 @@ class Schedule:
         int64, ``(n_rings, 2)``: first slot and number of slots of each ring of slabs. Ring 0
         holds the input.
     stages : numpy.ndarray
-        int64, ``(n_stages, 8)``: source ring; target ring or `OUTPUT`; slabs by which the
+        int64, ``(n_stages, 10)``: source ring; target ring or `OUTPUT`; slabs by which the
         stage lags behind the input; rows and columns that later stages need more than the
-        output has; first and last tap; whether to add to what the target holds. A factor of
-        many taps takes several stages.
+        output has; where the taps begin that both slabs of a pair need, those of the first
+        alone and those of the second alone, and where these end; whether to add to what the
+        target holds.
     taps : numpy.ndarray
-        int64, ``(n_taps, 3)``: slab, row and column of each tap in the source.
+        int64, ``(n_taps, 3)``: slab, counted from the first of the pair, row and column of
+        each tap in the source.
     weights : numpy.ndarray
-        float64, ``(n_taps,)``.
+        float64, ``(n_taps, 2)``: for the first and the second slab of the pair.
     """
 
     before: tuple[int, ...]
@@ -58,8 +60,8 @@ class Schedule:
 
     @property
     def slots(self) -> int:
-        """Slabs that are kept in all rings together."""
-        return int(self.rings[:, 1].sum())
+        """Slabs that are kept in all rings, and one for what is not wanted."""
+        return int(self.rings[:, 1].sum()) + 1
 
 
 def halo(
@@ -106,7 +108,7 @@ class _Tables:
 
     def __init__(self, before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
         self.before, self.after = np.array(before), np.array(after)
-        self.slots = [1]
+        self.slots = [_PAIR]
         self.stages: list[list[int]] = []
         self.taps: list[np.ndarray] = []
         self.weights: list[np.ndarray] = []
@@ -124,7 +126,7 @@ class _Tables:
             size = np.array(as_slabs(factor.shape, 1))
             reach = dilation * (size - 1) + slack
             left = left - reach
-            self.slots[source] = max(self.slots[source], int(reach[0]) + 1)
+            self.slots[source] = max(self.slots[source], int(reach[0]) + _PAIR)
             source = self._add_stage(source, left, taps + shift, weights)
             shift = slack = np.zeros(3, int)
         self._finish_chain(add)
@@ -135,24 +137,20 @@ class _Tables:
         lag = int(self.before[0] + self.after[0] - left[0])
         target = len(self.slots)
         first = sum(map(len, self.weights))
-        sizes = [len(part) for part in np.array_split(weights, -(-len(weights) // _MOST_TAPS))]
-        for number, size in enumerate(sizes):
-            more = [int(left[1]), int(left[2])]
-            self.stages.append([source, target, lag, *more, first, first + size, int(number > 0)])
-            first += size
+        taps, weights, sizes = _pair_taps(taps, weights)
+        ends = (first + np.cumsum(sizes)).tolist()
+        more = [int(left[1]), int(left[2])]
+        self.stages.append([source, target, lag, *more, first, *ends, 0])
         self.taps.append(taps)
         self.weights.append(weights)
-        self.slots.append(1)
+        self.slots.append(_PAIR)
         return target
 
     def _finish_chain(self, add: bool) -> None:
         """Turn the last ring into the output."""
-        last = len(self.slots) - 1
         self.slots.pop()
-        for stage in self.stages:
-            if stage[1] == last:
-                stage[1] = OUTPUT
-                stage[-1] |= add
+        self.stages[-1][1] = OUTPUT
+        self.stages[-1][-1] = int(add)
 
     def schedule(self) -> Schedule:
         first = np.cumsum([0, *self.slots[:-1]])
@@ -176,3 +174,27 @@ def _window_taps(factor: np.ndarray, dilation: int) -> tuple[np.ndarray, np.ndar
     taps = np.zeros((len(index), 3), int)
     taps[:, _COLUMNS[factor.ndim]] = dilation * index
     return taps, window[tuple(index.T)]
+
+
+def _pair_taps(taps: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Merge the taps of a pair of slabs.
+
+    Returns
+    -------
+    taps : numpy.ndarray
+        ``(n, 3)``: first those that both need, then those of the first slab alone, then those
+        of the second.
+    weights : numpy.ndarray
+        ``(n, 2)``.
+    sizes : list of int
+        How many taps there are of each kind.
+    """
+    both = np.concatenate([taps, taps + np.array([1, 0, 0])])
+    merged, place = np.unique(both, axis=0, return_inverse=True)
+    first, second = place.ravel()[: len(taps)], place.ravel()[len(taps) :]
+    table = np.zeros((len(merged), 2))
+    table[first, 0], table[second, 1] = weights, weights
+    shared = np.intersect1d(first, second)
+    groups = [shared, np.setdiff1d(first, shared), np.setdiff1d(second, shared)]
+    order = np.concatenate(groups)
+    return merged[order], table[order], [len(group) for group in groups]

@@ -15,6 +15,8 @@ from napari_convfact.foundation.device import cpu_count
 Place = tuple[int, int, int]
 Box = tuple[Place, Place]
 
+# A row is summed in blocks of four cache lines.
+LINE_BYTES, BLOCK_LINES = 64, 4
 # What a box costs more when its rings outgrow a core's second-level cache and its share of the
 # third: measured on 3-D kernels, where small boxes compute more twice than they save.
 _CACHES = ((512 * 1024, 1.1), (8 * 1024**2, 1.5))
@@ -24,12 +26,24 @@ _MOST_SAMPLES = 2**24
 _LEAST_SAMPLES = 2**14
 
 
-def row_stride(columns: int) -> int:
-    """Return the distance between the rows of a ring, for rows of so many columns.
+def block_samples(itemsize: int) -> int:
+    """Return how many samples of a row are summed at once."""
+    return BLOCK_LINES * LINE_BYTES // itemsize
 
-    There is room for sums of whole vectors behind each row.
+
+def ring_strides(rows: int, columns: int, itemsize: int) -> tuple[int, int]:
+    """Return the distances between the rows and between the slabs of a ring, in samples.
+
+    They are odd numbers of cache lines, for at even ones rows and slabs would compete for the
+    same places of the cache.
     """
-    return (columns + 31) // 32 * 32 + 32
+    line = LINE_BYTES // itemsize
+    row_stride = _odd(math.ceil(columns / line)) * line
+    return row_stride, _odd(rows * row_stride // line) * line
+
+
+def _odd(n: int) -> int:
+    return n + 1 - n % 2
 
 
 @lru_cache(maxsize=512)
@@ -75,7 +89,7 @@ def _cost(
     tiles = math.prod(parts)
     threads = cpu_count() if math.prod(shape) > _LEAST_SAMPLES else 1
     work: float = math.ceil(tiles / threads) * (slabs * rows * (columns + 64) + 2000)
-    ring_bytes = slots * rows * row_stride(columns) * itemsize
+    ring_bytes = slots * ring_strides(rows, columns, itemsize)[1] * itemsize
     work *= math.prod(cost for size, cost in _CACHES if ring_bytes > size)
     if math.prod(box) > _MOST_SAMPLES:
         work *= 4
