@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.file_editor import FileEditor
 from napari_convfact.gui.operation_widget import OperationWidget
-from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.convolve import OPERATION
 
 if TYPE_CHECKING:
@@ -19,9 +18,10 @@ _KERNEL_FILES = "Kernel banks and networks (*.npz *.safetensors *.pt *.pth *.bin
 class ConvolveWidget(OperationWidget):
     """Blur, sharpen, or apply the kernels of a bank to an image layer."""
 
+    computes_with = ("convolve",)
+
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)
-        warm_up()
 
     def special_editors(self) -> dict[str, Editor]:
         """Return a path with a button to choose it for the file."""

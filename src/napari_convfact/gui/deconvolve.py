@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from napari_convfact.foundation.job import Step
 from napari_convfact.gui.curve import Curve
 from napari_convfact.gui.operation_widget import OperationWidget
-from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.deconvolve import OPERATION
 
 if TYPE_CHECKING:
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
 class DeconvolveWidget(OperationWidget):
     """Undo the blur of a PSF layer on an image layer."""
 
+    computes_with = ("deconvolve", "prepare_kernel")
+
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)
-        warm_up()
         self.curve = Curve()
         self.curve.hide()
         self.add_to_content(self.curve)

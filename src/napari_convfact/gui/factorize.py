@@ -12,7 +12,6 @@ from napari_convfact.gui.arrange import bounds, bring_into_view, is_free
 from napari_convfact.gui.factorization_table import factorization_text
 from napari_convfact.gui.operation_widget import OperationWidget
 from napari_convfact.gui.run import Run
-from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.factorization_pictures import GAP
 from napari_convfact.operations.factorize import OPERATION
 from napari_convfact.operations.operation import Result
@@ -30,10 +29,10 @@ class FactorizeKernelWidget(OperationWidget):
 
     previews = False
     repeats = False
+    computes_with = ("factorize",)
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, OPERATION)
-        warm_up()
 
     def findings(self, summary: Mapping[str, Any]) -> str:
         """Return error, status, multiplications and measured times as tables."""

@@ -27,6 +27,8 @@ _PAUSE_MS = 200
 class GaborBankWidget(OperationWidget):
     """Filter an image layer with a bank of Gabor kernels, look, edit and invert."""
 
+    computes_with = ("gabor_bank", "gabor_filter")
+
     def __init__(self, napari_viewer: Viewer) -> None:
         self._scales = WeightsEditor("scale")
         self._orientations = WeightsEditor("orientation")

@@ -36,6 +36,7 @@ from napari_convfact.gui.run_bar import RunBar, text_label
 from napari_convfact.gui.scroll_area import VerticalScrollArea
 from napari_convfact.gui.tile_planner import TilePlanner
 from napari_convfact.gui.tiled_run import TiledRun, needs_tiles
+from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -63,6 +64,8 @@ class OperationWidget(QWidget):
     previews = True
     #: Whether it makes sense to run on the selected layers one after the other.
     repeats = True
+    #: Public names that the job needs, to be imported while the user reads the form.
+    computes_with: tuple[str, ...] = ()
 
     def __init__(self, viewer: Viewer, operation: Operation) -> None:
         super().__init__()
@@ -81,6 +84,7 @@ class OperationWidget(QWidget):
         self._fill_form()
         self._connect()
         self.refresh()
+        warm_up(self.computes_with)
 
     def special_editors(self) -> dict[str, Editor]:
         """Return editors for parameters that the usual ones do not suit."""
@@ -392,4 +396,5 @@ class OperationWidget(QWidget):
     def _say(self, text: str) -> None:
         self._findings.setText(text)
         self._findings.setVisible(bool(text))
-        self._scroll.ensureWidgetVisible(self._findings)
+        if text:
+            self._scroll.ensureWidgetVisible(self._findings)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_convfact.gui.crop import VisibleCrop, crop_placement, visible_crop
@@ -158,7 +159,8 @@ class Preview(QObject):
             self._kind = kind
             return
         layer.data = data
-        layer.translate = where["translate"]
+        if not np.array_equal(layer.translate, where["translate"]):  # it draws the layer again
+            layer.translate = where["translate"]
 
     def _add(self, data: Any, where: dict[str, Any], result: Result) -> None:
         if self.layer in self._viewer.layers:

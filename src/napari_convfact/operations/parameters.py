@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+_FIELDS: dict[type, tuple[ParameterField, ...]] = {}
+
 
 @dataclass(frozen=True)
 class Field:
@@ -172,6 +174,12 @@ class Parameters:
 
 def fields_of(cls: type[Parameters]) -> tuple[ParameterField, ...]:
     """Return the parameters that a dataclass declares, in their order."""
+    if cls not in _FIELDS:  # reading them takes a millisecond, and a slider asks at each step
+        _FIELDS[cls] = _declared(cls)
+    return _FIELDS[cls]
+
+
+def _declared(cls: type[Parameters]) -> tuple[ParameterField, ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     declared = []
     for item in dataclasses.fields(cls):  # type: ignore[arg-type]
