@@ -13,6 +13,7 @@ from napari_convfact.convolution.boundary import pad
 from napari_convfact.execution import tiling
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.passes import FusedPass
+from napari_convfact.foundation.parallel import run_all
 
 BOUNDARIES = {"periodic": "wrap", "reflect": "reflect", "zero": "constant"}
 
@@ -196,5 +197,5 @@ def test_an_interrupt_cancels_the_boxes_that_have_not_begun():
         ran.append(1)
 
     with pytest.raises(KeyboardInterrupt):
-        tiling.run_all([fail] + [slow] * 5000)
+        run_all([fail] + [slow] * 5000)
     assert len(ran) < 5000

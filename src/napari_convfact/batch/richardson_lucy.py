@@ -148,18 +148,12 @@ def _begin(
 
 def _step(model: PoissonModel, data: Tensor, scene: Tensor, settings: Settings) -> Tensor:
     """Return a plain step's result."""
-    import torch
-
-    from napari_convfact.deconvolution.blocks import blocks
-    from napari_convfact.deconvolution.iteration import DARK
+    from napari_convfact.deconvolution.iteration import corrected
     from napari_convfact.deconvolution.total_variation import total_variation_denominator
 
     blurred = model.blur(scene)
     model.compare(blurred, data)
-    result = model.back_project(blurred).mul_(model.inverse_sensitivity)
-    for factor, old in blocks(result, scene):
-        factor.mul_(old)
-        torch.threshold_(factor, DARK, 0.0)
+    result = corrected(model.back_project(blurred).mul_(model.inverse_sensitivity), scene)
     if settings.total_variation:
         result.div_(total_variation_denominator(scene, settings.total_variation))
     return result

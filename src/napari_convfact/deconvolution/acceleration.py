@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_convfact.deconvolution.blocks import blocks, total
+from napari_convfact.deconvolution.blocks import map_blocks, total
 
 
 class Extrapolation:
@@ -36,9 +36,9 @@ class Extrapolation:
         before, after : torch.Tensor
             Results of the last two steps; the memory of `before` is used for the result.
         """
-        step = point.sub_(after)
-        previous, self._previous_step = self._previous_step, step
-        self.factor = 0.0 if previous is None else _correlation(step, previous)
+        map_blocks(Tensor.sub_, point, after)
+        previous, self._previous_step = self._previous_step, point
+        self.factor = 0.0 if previous is None else _correlation(point, previous)
         return extrapolate(before, after, self.factor)
 
     def restart(self) -> None:
@@ -50,15 +50,16 @@ class Extrapolation:
 def extrapolate(before: Tensor, after: Tensor, factor: float) -> Tensor:
     """Return ``after (after / before)^factor`` in the memory of `before`."""
     tiny = torch.finfo(after.dtype).tiny
-    for target, new in blocks(before, after):
+
+    def extrapolate_block(target: Tensor, new: Tensor) -> None:
         torch.div(new, target.clamp_min_(tiny), out=target)
         target.pow_(factor).mul_(new)
+
+    map_blocks(extrapolate_block, before, after)
     return before
 
 
 def _correlation(step: Tensor, previous: Tensor) -> float:
-    product = norm = 0.0
-    for new, old in blocks(step, previous):
-        product += total(new * old)
-        norm += total(old * old)
+    sums = map_blocks(lambda new, old: (total(new * old), total(old * old)), step, previous)
+    product, norm = (sum(values) for values in zip(*sums, strict=True))
     return min(max(product / norm, 0.0), 1.0) if norm > 0 else 0.0

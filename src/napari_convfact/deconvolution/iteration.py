@@ -7,13 +7,22 @@ import torch
 from torch import Tensor
 
 from napari_convfact.deconvolution.acceleration import Extrapolation
-from napari_convfact.deconvolution.blocks import blocks, total
+from napari_convfact.deconvolution.blocks import map_blocks, total
 from napari_convfact.deconvolution.poisson import PoissonModel
 from napari_convfact.deconvolution.stopping import HeldOutError
 from napari_convfact.deconvolution.total_variation import total_variation_denominator
 
 # Darker than any photon; smaller numbers would slow the processor down.
-DARK = 1e-30
+_DARK = 1e-30
+
+
+def corrected(factor: Tensor, scene: Tensor) -> Tensor:
+    """Return a scene times its correction, in the correction's memory."""
+    # Round-off of the transforms may be negative.
+    map_blocks(
+        lambda factor, scene: torch.threshold_(factor.mul_(scene), _DARK, 0.0), factor, scene
+    )
+    return factor
 
 
 class Iteration:
@@ -119,11 +128,7 @@ class Iteration:
 
     def _step(self) -> Tensor:
         """Return the scene times its correction."""
-        scene = self._factor.pop()
-        for factor, old in blocks(scene, self.scene):
-            factor.mul_(old)
-            # Round-off of the transforms may be negative.
-            torch.threshold_(factor, DARK, 0.0)
+        scene = corrected(self._factor.pop(), self.scene)
         if self._total_variation:
             scene.div_(total_variation_denominator(self.scene, self._total_variation))
         return scene
@@ -142,24 +147,29 @@ class Iteration:
         self._ratio = [blurred]
 
     def _rescale(self, seen: Tensor) -> None:
-        light = total(seen)
+        light = sum(map_blocks(total, seen))
         self._scale = self._photons / light if light > 0 else 1.0
-        self.scene.mul_(self._scale)
-        seen.mul_(self._scale)
+        for tensor in (self.scene, seen):
+            map_blocks(lambda piece: piece.mul_(self._scale), tensor)
 
     def _project_back(self) -> None:
         """Turn the data's ratio to the model into the scene's correction."""
         factor = self.model.back_project(self._ratio.pop())
-        self._factor = [factor.mul_(self.model.inverse_sensitivity)]
+        map_blocks(Tensor.mul_, factor, self.model.inverse_sensitivity)
+        self._factor = [factor]
 
     def _slope_towards_result(self) -> float:
         """Return the likelihood's derivative from the scene towards the plain step's result."""
-        tensors = self._factor[0], self.model.inverse_sensitivity, self._result, self.scene
         tiny = torch.finfo(self.scene.dtype).tiny
-        return sum(
-            total((factor - 1).mul_(result - scene).div_(inverse_sensitivity.clamp_min(tiny)))
-            for factor, inverse_sensitivity, result, scene in blocks(*tensors)
-        )
+
+        def slope(
+            factor: Tensor, inverse_sensitivity: Tensor, result: Tensor, scene: Tensor
+        ) -> float:
+            change = (factor - 1).mul_(result - scene)
+            return total(change.div_(inverse_sensitivity.clamp_min(tiny)))
+
+        tensors = self._factor[0], self.model.inverse_sensitivity, self._result, self.scene
+        return sum(map_blocks(slope, *tensors))
 
     def _take_plain_step(self) -> None:
         """Undo a prediction that may have overshot."""

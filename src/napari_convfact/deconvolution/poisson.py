@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop, pad, pad_adjoint, source_index
 from napari_convfact.convolution.operator import Convolution
-from napari_convfact.deconvolution.blocks import blocks, total
+from napari_convfact.deconvolution.blocks import map_blocks, total
 from napari_convfact.foundation import fft
 
 # A scene sample that sends less than this part of its light into the picture is left dark:
@@ -50,7 +50,8 @@ class PoissonModel:
         geometry = self.operator.geometry
         if geometry.padding:
             scene = pad(scene, geometry.before, geometry.after, geometry.padding)
-        spectrum = fft.rfftn(scene, self.operator.torus_shape).mul_(self.operator.transfer)
+        spectrum = fft.rfftn(scene, self.operator.torus_shape)
+        map_blocks(Tensor.mul_, spectrum, self.operator.transfer)
         return fft.irfftn(spectrum, self.operator.torus_shape, overwrite=True)
 
     def back_project(self, blurred: Tensor) -> Tensor:
@@ -62,8 +63,7 @@ class PoissonModel:
             blurred.narrow(axis, n, blurred.shape[axis] - n).zero_()
         spectrum = fft.rfftn(blurred, self.operator.torus_shape)
         del blurred  # its memory is needed if the caller gave it away
-        for piece, gain in blocks(spectrum, self.operator.transfer):
-            piece.mul_(gain.conj())
+        map_blocks(lambda piece, gain: piece.mul_(gain.conj()), spectrum, self.operator.transfer)
         scene = fft.irfftn(spectrum, self.operator.torus_shape, overwrite=True)
         if not geometry.padding:
             return scene
@@ -97,14 +97,15 @@ class PoissonModel:
         floor = torch.finfo(data.dtype).eps * max(float(data.max()), self.background)
         tiny = torch.finfo(data.dtype).tiny
         floor = max(floor, tiny)
-        divergence = 0.0
-        for model, count in blocks(self.in_picture(blurred), data):
+
+        def divergence(model: Tensor, count: Tensor) -> float:
             model.add_(self.background).clamp_min_(floor)
             excess = model - count
             torch.div(count, model, out=model)
             # Where there is no count the logarithm is finite and is multiplied by 0.
-            divergence += total(model.clamp_min(tiny).log_().mul_(count).add_(excess))
-        return -divergence
+            return total(model.clamp_min(tiny).log_().mul_(count).add_(excess))
+
+        return -sum(map_blocks(divergence, self.in_picture(blurred), data))
 
     def flat_scene(self, data: Tensor) -> Tensor:
         """Return an even scene that is as bright as the data."""

@@ -17,6 +17,7 @@ from napari_convfact.deconvolution.richardson_lucy_result import (
 )
 from napari_convfact.deconvolution.stopping import HeldOutError, best_iteration, thin
 from napari_convfact.foundation.job import Job
+from napari_convfact.foundation.threads import on_one_torch_thread
 from napari_convfact.foundation.validate import check_image, check_psf
 
 __all__ = ["RichardsonLucy", "RichardsonLucySolver", "RichardsonLucyStep", "richardson_lucy_job"]
@@ -78,6 +79,11 @@ class RichardsonLucySolver:
         keep_every: int | None = None,
     ) -> Job[RichardsonLucy]:
         """Deconvolve one image; see `richardson_lucy_job`."""
+        return on_one_torch_thread(self._job(image, iterations, start, keep_every))
+
+    def _job(
+        self, image: Any, iterations: int | Literal["auto"], start: Any, keep_every: int | None
+    ) -> Job[RichardsonLucy]:
         _check_iterations(iterations, keep_every)
         data, notes = self._check_data(image)
         trial: list[float] = []

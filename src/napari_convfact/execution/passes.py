@@ -12,14 +12,9 @@ from torch import Tensor
 
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.schedule import as_slabs, make_schedule
-from napari_convfact.execution.tiling import (
-    Place,
-    block_samples,
-    choose_boxes,
-    ring_strides,
-    run_all,
-)
+from napari_convfact.execution.tiling import Place, block_samples, choose_boxes, ring_strides
 from napari_convfact.foundation.edges import source_index
+from napari_convfact.foundation.parallel import run_all
 
 
 class FusedPass:

@@ -1,14 +1,11 @@
-"""Cut the output of a fused pass into boxes and spread them over threads."""
+"""Cut the output of a fused pass into boxes, and lay out its rings."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache, lru_cache
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from napari_convfact.foundation.device import cpu_count
 
@@ -102,27 +99,3 @@ def _boxes(shape: Sequence[int], parts: Sequence[int]) -> Iterable[Box]:
         a, b, c = (cut[i] for cut, i in zip(cuts, low, strict=True))
         d, e, f = (cut[i + 1] for cut, i in zip(cuts, low, strict=True))
         yield (a, b, c), (d, e, f)
-
-
-def run_all(tasks: Sequence[Callable[[], Any]]) -> None:
-    """Run tasks that release the interpreter lock, on all processors.
-
-    An exception of a task, or an interrupt of the caller, cancels those that have not begun.
-    """
-    if len(tasks) == 1:
-        tasks[0]()
-        return
-    futures = [_pool(os.getpid()).submit(task) for task in tasks]
-    try:
-        for future in futures:
-            future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
-
-
-@cache
-def _pool(_process: int) -> ThreadPoolExecutor:
-    # Threads do not survive a fork, so that each process has its own pool.
-    return ThreadPoolExecutor(cpu_count(), thread_name_prefix="convfact")
