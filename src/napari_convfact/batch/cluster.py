@@ -30,6 +30,14 @@ _RETRIES = 3
 # The plan is for one tile in a process, however many threads a worker was given.
 _one_tile = threading.Lock()
 _SECONDS_BETWEEN_LOOKS = 0.1
+# A tile takes seconds: what dask does many times a second to watch short tasks costs more
+# than it tells.
+_WATCHING = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.scheduler.work-stealing": False,
+}
 
 
 def local_workers(scheduler: str | None) -> int:
@@ -164,7 +172,7 @@ def _client(scheduler: str) -> Iterator[Client]:
     # The nanny sets these before a worker starts, when the libraries read them.
     limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": limits}),
+        dask.config.set(_WATCHING | {"distributed.nanny.pre-spawn-environ": limits}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
