@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,10 +22,10 @@ from napari_convfact.convolution.operator import Convolution
 from napari_convfact.deconvolution.iteration import Iteration
 from napari_convfact.deconvolution.poisson import PoissonModel
 from napari_convfact.execution.chain import Chain
+from napari_convfact.execution.measure import take_turns
 from napari_convfact.execution.passes import FusedPass
 from napari_convfact.execution.separable import outer
 from napari_convfact.factorization.plan import plan_filtering
-from napari_convfact.factorization.ways import Way
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.device import cpu_count
 
@@ -57,30 +55,6 @@ def cases_2d() -> dict[str, Chain]:
         chains[f"separable {n}"] = Chain.separable([taps / taps.sum()] * 2)
     chains["5x5, direct"] = Chain.of([random.uniform(0, 0.1, (5, 5))])
     return chains
-
-
-def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each, measured in turns.
-
-    An untimed call goes before each timed one, so that each contender finds its own memory
-    and caches and not what the one before it left.
-    """
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for name, call in contenders.items():
-        call()
-        # So slow a contender need not be timed often.
-        start = time.perf_counter()
-        call()
-        times[name].append(time.perf_counter() - start)
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            if times[name][0] > 0.5:
-                continue
-            call()
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def contenders_2d(chain: Chain, x: torch.Tensor) -> dict[str, Callable[[], object]]:
@@ -216,18 +190,11 @@ def plan_table() -> str:
     for name, kernel in kernels.items():
         plan = plan_filtering(kernel, PICTURE, relative_error=0.01, time_limit=4.0, device="cpu")
         usable = [way for way in plan.ways if way.relative_error <= plan.relative_error]
-        again = take_turns({way.name: applying(way, image) for way in usable}, rounds=9)
+        again = take_turns({way.name: way.prepared(image) for way in usable}, rounds=9)
         fastest = min(again, key=lambda way: again[way])
         lost = again[plan.best.name] / again[fastest] - 1
         rows.append([name, plan.best.name, fastest, f"{100 * lost:.0f} %"])
     return markdown(["kernel", "the plan's choice", "fastest, measured again", "lost"], rows)
-
-
-def applying(way: Way, image: torch.Tensor) -> Callable[[], object]:
-    if way.kind != "fft":
-        return partial(FusedPass(way.chains), image, "reflect")
-    kernel = way.chains[0].kernel()
-    return partial(Convolution(kernel, image.shape, boundary="reflect", engine="fft").apply, image)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,11 +1,13 @@
 """Plans against the SVD, scipy and made-up times."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.ndimage
 
+from napari_convfact.factorization import plan as plan_module
 from napari_convfact.factorization import ways
 from napari_convfact.factorization.layouts import candidate_layouts
 from napari_convfact.factorization.plan import plan_filtering, plan_filtering_job
@@ -31,6 +33,7 @@ def timed(monkeypatch):
 
         monkeypatch.setattr(ways, "transform_seconds", lambda *_: transform)
         monkeypatch.setattr(ways, "fused_seconds", fused_seconds)
+        monkeypatch.setattr(plan_module, "retimed", lambda rivals, _: list(rivals))
 
     return use
 
@@ -112,6 +115,24 @@ def test_table_has_a_row_per_way(timed):
     fft = table[table["way"] == "Fourier transform"].iloc[0]
     assert fft["times faster than FFT"] == 1
     assert fft["milliseconds"] == 1000
+
+
+def test_rivals_are_timed_again(timed, monkeypatch):
+    timed(1.0, 1e-3)
+    kernel = np.outer(gaussian(5, 1), gaussian(5, 1))
+    first = plan_filtering(kernel, (60, 70), time_limit=0.5)
+    assert first.best.kind == "separable"
+
+    def separable_is_slow(rivals, shape):
+        assert shape == (60, 70)
+        slow = {"separable": 0.9}
+        return [replace(way, seconds=slow.get(way.kind, way.seconds)) for way in rivals]
+
+    monkeypatch.setattr(plan_module, "_RIVAL", 10.0)
+    monkeypatch.setattr(plan_module, "retimed", separable_is_slow)
+    plan = plan_filtering(kernel, (60, 70), time_limit=0.5)
+    assert plan.best.kind != "separable"
+    assert len(plan.ways) == len(first.ways)
 
 
 def test_measured_times_and_progress():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import torch
 
@@ -15,6 +16,8 @@ from napari_convfact.foundation.device import cpu_count
 # Larger images are probed on a part of this many samples.
 _PROBE_SAMPLES = 2**22
 _BUDGET_SECONDS = 0.1
+# What takes longer is timed once.
+_LONG_SECONDS = 0.5
 
 _known: dict[Hashable, float] = {}
 _lock = threading.Lock()
@@ -48,6 +51,36 @@ def remembered(key: Hashable, prepare: Callable[[], Callable[[], object]]) -> fl
         if key not in _known:
             _known[key] = seconds(prepare())
         return _known[key]
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median time of each contender, measured in turns, so that all see the same load.
+
+    An untimed call goes before each timed one, so that each contender finds its own memory
+    and caches and not what the one before it left.
+
+    Parameters
+    ----------
+    contenders : dict of callable
+        Without arguments.
+    rounds : int
+        Turns after the first. A contender that takes long has no others.
+
+    Returns
+    -------
+    dict of float
+        Seconds.
+    """
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, call in contenders.items():
+            if turn and times[name][0] > _LONG_SECONDS:
+                continue
+            call()
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def probe_shape(shape: Sequence[int]) -> tuple[tuple[int, ...], float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_convfact.convolution.engines import fused_seconds
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.execution import measure
 from napari_convfact.execution.chain import Chain
+from napari_convfact.execution.passes import FusedPass
 from napari_convfact.execution.separable import separable_terms
 from napari_convfact.foundation.fft import fast_shape
 
@@ -24,6 +26,7 @@ Kind = Literal["direct", "fft", "separable", "rank", "chain", "a-trous"]
 EXACT = 1e-6
 # More multiplications a pixel are not worth timing: transforms have won long before.
 _MOST_MULTIPLICATIONS = 4096
+_TURNS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,26 @@ class Way:
         """
         engine = "fft" if self.kind == "fft" else "fused"
         return apply_chains(image, self.chains, boundary=boundary, engine=engine, device=device)
+
+    def prepared(self, image: torch.Tensor) -> Callable[[], object]:
+        """Return what applies the way to an image, a float32 tensor on the CPU, all set up."""
+        if self.kind != "fft":
+            return partial(FusedPass(self.chains), image, "reflect")
+        (chain,) = self.chains
+        operator = Convolution(chain.kernel(), image.shape, boundary="reflect", engine="fft")
+        return partial(operator.apply, image)
+
+
+def retimed(ways: Sequence[Way], shape: Sequence[int]) -> list[Way]:
+    """Time ways on the CPU again, by turns: what was measured one by one saw different loads."""
+    part, parts = measure.probe_shape(shape)
+    image = torch.ones(part)
+    calls = {str(number): way.prepared(image) for number, way in enumerate(ways)}
+    times = measure.take_turns(calls, _TURNS)
+    return [
+        replace(way, seconds=parts * seconds)
+        for way, seconds in zip(ways, times.values(), strict=True)
+    ]
 
 
 def fft_way(kernel: np.ndarray, shape: Sequence[int], device: torch.device) -> Way:
