@@ -1,5 +1,8 @@
 """The fused pass against direct convolution by scipy."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -166,6 +169,22 @@ def test_nan_spreads_over_the_kernel_and_no_further():
     x[10, 10] = torch.nan
     result = FusedPass([random_chain([(3, 3), (3, 3)])])(x, "reflect")
     assert torch.isnan(result).sum() == 25
+
+
+def test_processors_without_wide_vectors(tmp_path):
+    """They sum half as many lines at once."""
+    script = """
+import numpy as np, scipy.ndimage, torch
+from napari_convfact.execution.chain import Chain
+from napari_convfact.execution.passes import FusedPass
+random = np.random.default_rng(0)
+image, kernel = random.random((9, 150)), random.random((3, 5))
+result = FusedPass([Chain.of([kernel])])(torch.as_tensor(image), "reflect").numpy()
+np.testing.assert_allclose(result, scipy.ndimage.convolve(image, kernel), rtol=1e-12)
+"""
+    plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": tmp_path}
+    environment = os.environ | {name: str(value) for name, value in plain.items()}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
 
 def test_threads_may_run_passes_at_the_same_time():

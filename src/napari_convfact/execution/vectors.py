@@ -2,6 +2,9 @@
 
 LLVM does not find vectors by itself where the number of taps is not known when it compiles.
 Vectors of 64 bytes are one register with AVX-512; on other processors LLVM splits them.
+
+Numba's cache watches the file of the function that it compiled, which is ``fused.py``: whoever
+changes this file has to touch that one.
 """
 
 from __future__ import annotations
