@@ -95,7 +95,7 @@ class RichardsonLucySolver:
             notes += _describe_stop(count, stopped_by, gain)
         else:
             count = int(iterations)
-        run = self._begin(data, start)
+        run = self._begin(self._to_device(data), start)
         kept = []
         for done in range(1, count + 1):
             run.advance()
@@ -116,9 +116,11 @@ class RichardsonLucySolver:
 
     def _trial(self, data: np.ndarray, start: Any) -> Job[tuple[list[float], float]]:
         """Iterate without a tenth of the photons until they are explained worse."""
+        device = self.model.operator.device
         thinned = thin(data)
-        held_out = self._to_device(thinned.held_out).add_(self.read_noise)
-        run = self._begin(thinned.training, start, HeldOutError(held_out, self.psf))
+        held_out = torch.as_tensor(thinned.held_out, device=device).add_(self.read_noise)
+        training = torch.as_tensor(thinned.training, device=device)
+        run = self._begin(training, start, HeldOutError(held_out, self.psf))
         for done in range(1, MOST_ITERATIONS + 1):
             run.advance()
             message = f"Choosing the number of iterations: trial {done}"
@@ -129,9 +131,9 @@ class RichardsonLucySolver:
         return run.held_out, thinned.gain
 
     def _begin(
-        self, data: np.ndarray, start: Any, held_out: HeldOutError | None = None
+        self, values: torch.Tensor, start: Any, held_out: HeldOutError | None = None
     ) -> Iteration:
-        values = self._to_device(data)
+        """Begin to iterate on values whose memory is given away."""
         if start is None:
             scene = self.model.flat_scene(values)
         else:

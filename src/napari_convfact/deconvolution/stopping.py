@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_convfact.convolution.circulant import transfer_function
-from napari_convfact.deconvolution.blocks import total
+from napari_convfact.deconvolution.blocks import map_blocks, total
 from napari_convfact.foundation import fft
 
 HELD_OUT = 0.1
@@ -19,6 +19,8 @@ _REGULARIZATION = 0.01
 _LARGEST_COUNT = 2.0**31
 # The gain is measured on at most this many samples in the middle.
 _GAIN_SAMPLES = 2**22
+# Photons are dealt to so many samples at a time.
+_PART_SAMPLES = 2**20
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,17 @@ def thin(data: np.ndarray, *, held_out: float = HELD_OUT, seed: int = 0) -> Thin
     Thinned
     """
     gain = photon_gain(data)
-    counts = np.rint(data / gain).astype(np.int64)
-    held = np.random.default_rng(seed).binomial(counts, held_out)
-    return Thinned(
-        training=((counts - held) * (gain / (1 - held_out))).astype(data.dtype),
-        held_out=(held * (gain / held_out)).astype(data.dtype),
-        gain=gain,
-    )
+    random = np.random.default_rng(seed)
+    thinned = Thinned(np.empty_like(data), np.empty_like(data), gain)
+    # In parts, since whole numbers take twice the data's memory.
+    rows = max(1, _PART_SAMPLES * len(data) // max(1, data.size))
+    for first in range(0, len(data), rows):
+        part = slice(first, first + rows)
+        counts = np.rint(data[part] / gain).astype(np.int64)
+        held = random.binomial(counts, held_out)
+        thinned.training[part] = (counts - held) * (gain / (1 - held_out))
+        thinned.held_out[part] = held * (gain / held_out)
+    return thinned
 
 
 def photon_gain(data: np.ndarray) -> float:
@@ -150,8 +156,12 @@ class HeldOutError:
     def __call__(self, blurred: Tensor, background: float) -> float:
         """Return the weighted mean squared error of a blurred estimate."""
         residual = blurred.add(background).sub_(self._held_out)
-        spectrum = fft.rfftn(residual, self._shape).mul_(self._weight)
-        energy = total(torch.view_as_real(spectrum).square_())
+        spectrum = fft.rfftn(residual, self._shape)
+
+        def weighted_energy(piece: Tensor, weight: Tensor) -> float:
+            return total(torch.view_as_real(piece.mul_(weight)).square_())
+
+        energy = sum(map_blocks(weighted_energy, spectrum, self._weight))
         return energy / self._held_out.numel() / float(np.prod(self._shape))
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 # Parameters of the form and the command line that are not arguments of `deconvolve`.
 _OF_THE_FACES = ("center", "match_voxels", "residual", "spectrum")
-# Padded float32 volumes at the peak: direct filters, conjugate gradients, Richardson-Lucy.
-_DIRECT, _ITERATIVE, _MULTIPLICATIVE = 7, 13, 9
+# Padded float32 volumes at the peak, as measured: direct filters, conjugate gradients,
+# Richardson-Lucy with an automatic stop. The image and the result come on top.
+_DIRECT, _ITERATIVE, _MULTIPLICATIVE = 5, 10.5, 11
 _VOLUMES = {
     ("tikhonov", True): _ITERATIVE,
     ("tikhonov", False): _DIRECT,
