@@ -31,7 +31,7 @@ format: .venv/installed-test
 
 bench: .venv/installed-bench .venv-kymatio/installed
 	$(BIN)/python -m benchmarks
-	$(RUN_HEADLESS) env QT_API=pyqt6 $(BIN)/python -m pytest -m timing tests/gui
+	$(RUN_HEADLESS) env QT_API=pyqt6 $(BIN)/python -m pytest -m timing -rP tests/gui
 
 pictures: .venv/installed-test
 	$(RUN_HEADLESS) $(BIN)/python docs/make_pictures.py

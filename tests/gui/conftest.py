@@ -12,6 +12,8 @@ import scipy.ndimage
 # Before napari is imported: tests must not touch the user's own settings.
 os.environ["NAPARI_CONFIG"] = ""
 
+from tests.gui.helpers import gaussian_psf
+
 from napari_convfact.foundation.job import Step
 from napari_convfact.operations.operation import Input, Operation, Plan, Result
 from napari_convfact.operations.parameters import Field, Parameters
@@ -85,12 +87,6 @@ PLACE = {
     "units": ("um", "um", "um"),
     "axis_labels": ("z", "y", "x"),
 }
-
-
-def gaussian_psf(size=(3, 9, 9)):
-    psf = np.zeros(size)
-    psf[tuple(n // 2 for n in size)] = 1
-    return scipy.ndimage.gaussian_filter(psf, (0.5, 1.5, 1.5)).astype(np.float32)
 
 
 @pytest.fixture

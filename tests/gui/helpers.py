@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import scipy.ndimage
 from napari.utils.notifications import notification_manager
 
 from napari_convfact.operations.provenance import METADATA_KEY
@@ -14,6 +15,13 @@ PLACE = {
     "axis_labels": ("z", "y", "x"),
 }
 PLANE = {name: value[1:] for name, value in PLACE.items()}
+
+
+def gaussian_psf(size=(3, 9, 9)):
+    """Return a PSF that has its peak in the middle."""
+    psf = np.zeros(size)
+    psf[tuple(n // 2 for n in size)] = 1
+    return scipy.ndimage.gaussian_filter(psf, (0.5, 1.5, 1.5)).astype(np.float32)
 
 
 def open_widget(viewer, name):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from superqt import QCollapsible
 
 
 @pytest.fixture
@@ -44,6 +45,31 @@ def test_it_follows_the_form(preview, qtbot):
     widget.form.set_values({"strength": 0.5})
     qtbot.waitUntil(lambda: not np.array_equal(layer.data, before), timeout=20_000)
     assert sum("preview" in layer.name for layer in viewer.layers) == 1
+
+
+def test_it_draws_each_result_once(preview, qtbot):
+    viewer, widget = preview
+    layer = viewer.layers["Deconvolve preview"]
+    drawn = []
+    layer.events.set_data.connect(drawn.append)
+    widget.form.set_values({"strength": 0.5})
+    qtbot.waitUntil(lambda: bool(drawn), timeout=20_000)
+    qtbot.wait(50)
+    assert len(drawn) == 1
+
+
+def test_it_leaves_the_form_where_it_was_scrolled(preview, qtbot):
+    viewer, widget = preview
+    window = viewer.window._qt_window
+    window.resize(1000, 500)
+    window.show()
+    widget.findChild(QCollapsible).expand(animate=False)
+    bar = widget._scroll.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0, timeout=10_000)
+    bar.setValue(0)
+    with qtbot.waitSignal(widget.preview.said, timeout=20_000):
+        widget.form.set_values({"strength": 0.5})
+    assert bar.value() == 0
 
 
 def test_it_follows_the_plane(preview, qtbot):
