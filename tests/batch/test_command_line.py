@@ -107,7 +107,7 @@ def test_what_cannot_be_done_is_one_line(files, tmp_path, more, words, capsys, m
 
 
 def test_operations_that_need_the_whole_image_say_so(files, tmp_path, capsys):
-    command = ["texture", str(files / "beads.tif"), "-o", str(tmp_path / "a.ome.zarr")]
+    command = ["factorize", str(files / "psf.tif"), "-o", str(tmp_path / "a.ome.zarr")]
     assert main([*command, "--shard", "1/2"]) == 2
     assert "in memory only" in capsys.readouterr().err
 

@@ -317,11 +317,11 @@ def test_a_device_without_memory_gets_smaller_windows(
     def scarce(self, padded):
         apply = made(self, padded)
 
-        def limited(window):
+        def limited(window, leading):
             if window.size > largest:
                 refused.append(window.shape)
                 raise torch.OutOfMemoryError
-            return apply(window)
+            return apply(window, leading)
 
         return limited
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ from napari_convfact.batch.process import Prepared, process_tile
 from napari_convfact.batch.registry import tiled_operation
 from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.store import Destination
+from napari_convfact.batch.tiles import Tiling
 from napari_convfact.foundation.device import cpu_count
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _RETRIES = 3
+# Tiles that have short windows are done so many together, by a worker that makes their filter.
+_TOGETHER = 8
 # The plan is for one tile in a process, however many threads a worker was given.
 _one_tile = threading.Lock()
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -36,7 +40,6 @@ _WATCHING = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
-    "distributed.scheduler.work-stealing": False,
 }
 
 
@@ -80,7 +83,8 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
     ValueError
         If dask is not installed, or the run's sources are not files.
     """
-    for name, source in WorkFolder(output).manifest().recipe["sources"].items():
+    manifest = WorkFolder(output).manifest()
+    for name, source in manifest.recipe["sources"].items():
         if "path" not in source:
             raise ValueError(f"Workers cannot see the {name}, which is not in a file: save it.")
     before = total - len(todo)
@@ -88,7 +92,11 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
         from distributed import as_completed
 
         futures = client.map(
-            process_tile_of_run, list(todo), output=str(output), pure=False, retries=_RETRIES
+            process_tiles_of_run,
+            batches(todo, manifest.plan.tiling),
+            output=str(output),
+            pure=False,
+            retries=_RETRIES,
         )
         waiting = as_completed(futures)
         done = before
@@ -96,8 +104,7 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
             while waiting.count():
                 finished = waiting.next_batch(block=False)
                 for future in finished:
-                    future.result()
-                    done += 1
+                    done += len(future.result())
                 if not finished:
                     time.sleep(_SECONDS_BETWEEN_LOOKS)
                 yield Step(done, total, f"Tile {done} of {total}")
@@ -105,14 +112,26 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
             client.cancel(futures)
 
 
-def process_tile_of_run(number: int, output: str) -> int:
-    """Process one tile of a run that is known by its folder; what a worker does."""
+def batches(todo: Sequence[int], tiling: Tiling) -> list[list[int]]:
+    """Return what a worker does at once: a tile, or some of those with short windows."""
+    found = []
+    sizes = itertools.groupby(todo, key=lambda number: tiling.window(tiling[number])[1])
+    for size, group in sizes:
+        numbers, together = list(group), 1 if size == tiling.padded else _TOGETHER
+        found += [numbers[i : i + together] for i in range(0, len(numbers), together)]
+    return sorted(found, key=len, reverse=True)
+
+
+def process_tiles_of_run(numbers: Sequence[int], output: str) -> Sequence[int]:
+    """Process tiles of a run that is known by its folder; what a worker does."""
     with _one_tile:
         work, manifest, source, destination, prepared = _opened(output, os.getpid())
         tiling = prepared.tiling
-        costs = process_tile(source, destination, tiling[number], tiling.halo, prepared)
-        work.mark_done(number, manifest.recipe_hash, costs)
-    return number
+        for number in numbers:
+            if not work.is_done(number):  # by a worker that died before it could say so
+                costs = process_tile(source, destination, tiling[number], tiling.halo, prepared)
+                work.mark_done(number, manifest.recipe_hash, costs)
+    return numbers
 
 
 @lru_cache(maxsize=1)

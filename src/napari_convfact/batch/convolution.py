@@ -145,7 +145,7 @@ class ConvolutionTiles:
         del padded
         p = self.parameters
 
-        def apply(window: np.ndarray) -> Job[list[np.ndarray]]:
+        def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
             values = yield from convolve_job(
                 window,
                 self.kernel,

@@ -175,7 +175,7 @@ class DeconvolutionTiles(ABC):
         """Return a tile filter from ``solve(values)``, a job on the checked window."""
         from napari_convfact.foundation.validate import check_image
 
-        def apply(window: np.ndarray) -> Job[list[np.ndarray]]:
+        def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
             checked = check_image(window, missing=self.settings.missing)
             estimate = yield from solve(checked.data)
             return [checked.restore_missing(estimate)]
@@ -200,7 +200,7 @@ class DeconvolutionTiles(ABC):
         return Reach.from_profiles([_MARGIN * profile for profile in profiles], tolerance)
 
     def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
-        (estimate,) = yield from self.filter(sample.shape)(sample)
+        (estimate,) = yield from self.filter(sample.shape)(sample, ())
         return np.asarray(estimate)
 
 

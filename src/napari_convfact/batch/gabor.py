@@ -155,7 +155,7 @@ class GaborTiles:
         p, wanted = self.parameters, self._wanted
         names = [*wanted, *(n for n in _COLOUR_MAPS if p.colours and n not in wanted)]
 
-        def apply(window: np.ndarray) -> Job[list[np.ndarray]]:
+        def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
             responses = gabor_filter(window, self.bank, boundary=p.boundary, device=p.device)
             found = yield from responses.compute(names)
             values = [found[name] for name in wanted]

@@ -163,10 +163,17 @@ class WorkFolder:
 
     def mark_done(self, number: int, recipe_hash: str, costs: Costs) -> None:
         """Write the marker of a tile whose voxels are all stored."""
-        marker = self.path / _DONE / f"{number:08d}"
+        marker = self._marker(number)
         temporary = marker.with_name(f".{marker.name}-{os.getpid()}")
         temporary.write_text(f"{recipe_hash}\n{json.dumps(costs.to_dict())}\n", encoding="utf-8")
         temporary.replace(marker)
+
+    def is_done(self, number: int) -> bool:
+        """Return whether a tile has its marker."""
+        return self._marker(number).exists()
+
+    def _marker(self, number: int) -> Path:
+        return self.path / _DONE / f"{number:08d}"
 
     def done(self, recipe_hash: str) -> dict[int, Costs]:
         """Return the numbers of the tiles that are done, and what they cost.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job
 from napari_convfact.operations.operation import SpatialImage
 
-#: Maps a window to one array for each output, ``(*output.leading, *window)``.
-TileFilter = Callable[[np.ndarray], Job[list[np.ndarray]]]
+#: Maps a window and its index along the leading axes to one array for each output,
+#: ``(*output.leading, *window)``.
+TileFilter = Callable[[np.ndarray, tuple[int, ...]], Job[list[np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,20 @@ class Output:
         Their names.
     display : mapping
         Hints for the viewer.
+    kind : {"image", "labels"}
+        Real numbers, or whole ones that must not be averaged.
     """
 
     name: str
     leading: tuple[int, ...] = ()
     leading_axes: tuple[str, ...] = ()
     display: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["image", "labels"] = "image"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored values."""
+        return np.dtype(np.int32 if self.kind == "labels" else np.float32)
 
 
 class TileMethod(Protocol):

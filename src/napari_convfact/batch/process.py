@@ -125,7 +125,7 @@ def _compute(
     with costs.phase("reading"):
         window = read_window(source, box.leading, first, size, tiling.reading, tiling.torus)
     try:
-        values = yield from _filtered(window, plan, costs)
+        values = yield from _filtered(window, box.leading, plan, costs)
     except torch.OutOfMemoryError:
         halves = tiling.halved(box)
         if not halvings or halves is None:
@@ -146,11 +146,13 @@ def _compute(
     return [np.concatenate(blocks, axis - len(box.start)) for blocks in zip(*parts, strict=True)]
 
 
-def _filtered(window: np.ndarray, plan: Prepared, costs: Costs) -> Job[list[np.ndarray]]:
+def _filtered(
+    window: np.ndarray, leading: tuple[int, ...], plan: Prepared, costs: Costs
+) -> Job[list[np.ndarray]]:
     from napari_convfact.foundation.threads import on_one_torch_thread
 
     with costs.phase("preparing"):
         apply = plan.filter(window.shape)
     with costs.phase("computing"):
         # Sums by one thread have the same round-off whatever the number of processors.
-        return (yield from on_one_torch_thread(apply(window)))
+        return (yield from on_one_torch_thread(apply(window, leading)))

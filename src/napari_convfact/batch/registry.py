@@ -7,7 +7,12 @@ import importlib
 from napari_convfact.batch.method import TiledOperation
 from napari_convfact.operations.operation import Operation
 
-_HOMES = {"deconvolve": "deconvolution", "convolve": "convolution", "gabor": "gabor"}
+_HOMES = {
+    "deconvolve": "deconvolution",
+    "convolve": "convolution",
+    "gabor": "gabor",
+    "texture": "texture",
+}
 
 
 def can_be_tiled(operation: Operation) -> bool:

@@ -39,22 +39,29 @@ class StoredResult:
     image: SpatialImage
     record: dict[str, Any]
 
+    @property
+    def is_labels(self) -> bool:
+        """Whether the voxels are names of things, which are not shown with a contrast."""
+        return bool(self.levels[0].dtype.kind == "i")
+
     def contrast_limits(self) -> tuple[float, float]:
         """Return the range of the coarsest level, without its extremes."""
         low, high = np.nanpercentile(self.levels[-1][:], _TAILS)
         return float(low), float(max(high, low + np.finfo(np.float32).tiny))
 
     def layer_options(self) -> dict[str, Any]:
-        """Return keywords for a viewer's ``add_image(result.levels, **options)``."""
-        return {
+        """Return keywords for a viewer's ``add_image`` or ``add_labels`` of the levels."""
+        options = {
             "name": self.image.name,
             "multiscale": True,
             "scale": self.image.scale,
             "units": self.image.units,
             "axis_labels": self.image.axis_labels,
-            "contrast_limits": self.contrast_limits(),
             "metadata": {METADATA_KEY: self.record},
         }
+        if not self.is_labels:
+            options["contrast_limits"] = self.contrast_limits()
+        return options
 
 
 def fits_in_memory(

@@ -57,7 +57,10 @@ class Destination:
             described = describe(output, image)
             shape = tuple(described.data.shape)
             axes = StoredAxes.of(described.axis_labels, spatial=tiling.ndim)
-            self.pyramids.append(Pyramid(folder / file, axes, shape, tiling.ndim, tiling.core))
+            labels = output.kind == "labels"
+            self.pyramids.append(
+                Pyramid(folder / file, axes, shape, tiling.ndim, tiling.core, labels=labels)
+            )
 
     def write(self, tile: Tile, values: Sequence[np.ndarray]) -> None:
         """Write a tile of every output, ``(*output.leading, *tile.size)``."""
@@ -71,7 +74,7 @@ class Destination:
         values = []
         for pyramid in self.pyramids:
             kernels = pyramid.shape[: len(pyramid.shape) - len(tile.leading) - len(tile.start)]
-            block = np.empty((*kernels, *tile.size), np.float32)
+            block = np.empty((*kernels, *tile.size), pyramid.arrays[0].dtype)
             for kernel in np.ndindex(*kernels):
                 block[kernel] = pyramid.read((*kernel, *tile.leading), tile.start, tile.stop)
             values.append(block)
@@ -81,7 +84,7 @@ class Destination:
 def describe(output: Output, image: SpatialImage) -> SpatialImage:
     """Return an output's place and shape; it has no voxels yet."""
     shape = (*output.leading, *image.data.shape)
-    data = SimpleNamespace(shape=shape, dtype=np.dtype(np.float32), ndim=len(shape))
+    data = SimpleNamespace(shape=shape, dtype=output.dtype, ndim=len(shape))
     result = Result(data, output.name, leading_axes=output.leading_axes)
     return placed(result, {"image": image})
 
@@ -107,7 +110,7 @@ def create_results(
         create_pyramid(
             folder / file,
             describe(output, image),
-            dtype=np.float32,
+            dtype=output.dtype,
             ndim=tiling.ndim,
             shard=tiling.core,
             provenance=record,

@@ -16,7 +16,7 @@ from napari_convfact.operations.operation import Operation, Plan, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
 _SECONDS_BETWEEN_REFRESHES = 1.0
@@ -75,7 +75,7 @@ class TiledRun:
         self._request = Request(operation, parameters, inputs, output)
         self._options = Options(memory_limit=memory_limit, resume=True)
         self._refreshed = 0.0
-        self.layers: list[Image] = []
+        self.layers: list[Image | Labels] = []
 
     def job(self) -> Job[list[Path]]:
         """Return the job that processes the tiles."""
@@ -111,10 +111,12 @@ class TiledRun:
         if self.layers:
             for layer, result in zip(self.layers, stored, strict=True):
                 layer.data = result.levels
-                layer.contrast_limits = result.contrast_limits()
+                if not result.is_labels:
+                    layer.contrast_limits = result.contrast_limits()
             return
         for result in stored:
             options: dict[str, Any] = result.layer_options()
             labels = options["axis_labels"][: max(result.image.ndim - self._source.ndim, 0)]
             options |= placement(self._source, result.image.ndim, labels)
-            self.layers.append(self._viewer.add_image(result.levels, **options))
+            add = self._viewer.add_labels if result.is_labels else self._viewer.add_image
+            self.layers.append(add(result.levels, **options))

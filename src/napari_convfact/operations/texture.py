@@ -24,27 +24,27 @@ from napari_convfact.operations.texture_results import (
 if TYPE_CHECKING:
     from napari_convfact.kernels.bank import KernelBank
 
-_MAPS = ("log_energy", "assignment", "novelty", "residual")
-_OUTPUTS = (*_MAPS, "predictability", "mosaic", "kernel_stack", "table")
-_DISPLAY: dict[str, dict[str, Any]] = {
+MAPS = ("log_energy", "assignment", "novelty", "residual")
+_OUTPUTS = (*MAPS, "predictability", "mosaic", "kernel_stack", "table")
+DISPLAY: dict[str, dict[str, Any]] = {
     "log-energy": {"colormap": "magma"},
     "residual": {"colormap": "gray"},
     "novelty": {"colormap": "inferno"},
     "assignment": {},
 }
-_WORDS = {"log-energy": "energies", "residual": "residuals"}
+WORDS = {"log-energy": "energies", "residual": "residuals"}
 
 
 def job(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Job[list[Result]]:
     """Describe the texture of ``inputs["image"]`` with a bank."""
-    _check(inputs, parameters)
+    check_inputs(inputs, parameters)
     image = inputs["image"]
     frames = frames_of(luminance(image), parameters.ndim)
-    bank = yield from _bank(inputs, frames, parameters)
+    bank = yield from bank_job(inputs, frames, parameters)
     if parameters.bank_file:
         bank.save(parameters.bank_file)
     results: list[Result] = []
-    for name in _MAPS:
+    for name in MAPS:
         if getattr(parameters, name):
             kind = name.replace("_", "-")
             result = yield from _maps(kind, frames, bank, image, parameters)
@@ -67,13 +67,13 @@ def frames_of(data: Any, ndim: int) -> np.ndarray:
     return values.reshape(-1, *values.shape[values.ndim - ndim :])
 
 
-def _bank(
+def bank_job(
     inputs: Mapping[str, SpatialImage], frames: np.ndarray, parameters: Texture
 ) -> Job[KernelBank]:
     yield Step(0, 0, "Preparing the bank")
     from napari_convfact.kernels.bank import KernelBank
 
-    kind = _bank_kind(inputs, parameters)
+    kind = bank_kind(inputs, parameters)
     if kind == "file":
         return KernelBank.load(parameters.file)
     if kind == "layer":
@@ -97,7 +97,7 @@ def _bank(
     )
 
 
-def _bank_kind(inputs: Mapping[str, SpatialImage], parameters: Texture) -> str:
+def bank_kind(inputs: Mapping[str, SpatialImage], parameters: Texture) -> str:
     if parameters.bank == "auto":
         return "layer" if "kernels" in inputs else "learn"
     return parameters.bank
@@ -125,10 +125,10 @@ def _maps(
     stacked = kind in ("log-energy", "residual")
     return Result(
         _unframed(np.stack(maps, axis=1 if stacked else 0), image, parameters.ndim, stacked),
-        f"{image.name} {_WORDS.get(kind, kind)}",
+        f"{image.name} {WORDS.get(kind, kind)}",
         kind="labels" if kind == "assignment" else "image",
         leading_axes=("kernel",) if stacked else (),
-        display=_DISPLAY[kind],
+        display=DISPLAY[kind],
     )
 
 
@@ -197,14 +197,14 @@ def _table(
     ]
 
 
-def _check(inputs: Mapping[str, SpatialImage], parameters: Texture) -> None:
+def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> None:
     image = inputs["image"]
     if parameters.ndim > image.ndim:
         raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
     if not any(getattr(parameters, name) for name in _OUTPUTS):
         raise ValueError("Nothing is to be computed: tick at least one output.")
     whole_numbers(parameters.dilations, "dilations")
-    kind = _bank_kind(inputs, parameters)
+    kind = bank_kind(inputs, parameters)
     if kind == "file" and not parameters.file:
         raise ValueError("No bank file is given: choose one, or let the bank be learned.")
     if kind == "layer":
@@ -231,9 +231,9 @@ def check_same_shape(image: SpatialImage, labels: SpatialImage | None) -> None:
 
 def plan(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Plan:
     """Say what a run will do; raise ValueError if it cannot."""
-    _check(inputs, parameters)
+    check_inputs(inputs, parameters)
     image = inputs["image"]
-    kind = _bank_kind(inputs, parameters)
+    kind = bank_kind(inputs, parameters)
     banks = {
         "learn": "Learns a bank from the image.",
         "gabor": "Takes a Gabor bank.",

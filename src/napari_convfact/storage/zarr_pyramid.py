@@ -130,6 +130,8 @@ class Pyramid:
         Spatial axes of the boxes that are written.
     shard : tuple of int
         Size of a box.
+    labels : bool
+        Whether coarser levels take one voxel of each block instead of the mean.
     """
 
     def __init__(
@@ -139,10 +141,13 @@ class Pyramid:
         shape: tuple[int, ...],
         ndim: int,
         shard: tuple[int, ...],
+        *,
+        labels: bool = False,
     ) -> None:
         import zarr
 
         self.axes, self.shape, self.ndim, self.shard = axes, shape, ndim, shard
+        self._shrink = every_nth if labels else block_mean
         self.spatial = shape[len(shape) - ndim :]
         self.levels = plan_levels(self.spatial, shard)
         group = zarr.open_group(str(path), mode="r+")
@@ -177,7 +182,7 @@ class Pyramid:
         factor = self.levels[0].factor
         for level, array in zip(self.levels, self.arrays, strict=True):
             steps = [f // g for f, g in zip(level.factor, factor, strict=True)]
-            values, factor = block_mean(values, steps), level.factor
+            values, factor = self._shrink(values, steps), level.factor
             first = [a // f for a, f in zip(start, factor, strict=True)]
             window = tuple(slice(a, a + n) for a, n in zip(first, values.shape, strict=True))
             array[(*index, *window)] = values.astype(array.dtype, copy=False)
@@ -199,6 +204,11 @@ def check_aligned(
                 f"A box from {tuple(start)} of {tuple(size)} voxels is not made of whole shards "
                 f"of {tuple(shard)}: writers would destroy each other's voxels."
             )
+
+
+def every_nth(values: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+    """Return the first value of each block, as names of things have no mean."""
+    return values[tuple(slice(None, None, step) for step in steps)]
 
 
 def block_mean(values: np.ndarray, steps: Sequence[int]) -> np.ndarray:
