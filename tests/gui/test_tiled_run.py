@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
 import napari_convfact as cf
 from napari_convfact.gui import operation_widget
@@ -92,3 +93,18 @@ def test_closing_the_dialog_starts_nothing(in_tiles, monkeypatch):
     widget.run()
     assert not widget.runner.busy
     assert len(viewer.layers) == 2
+
+
+def test_names_of_kernels_are_a_labels_layer(make_napari_viewer, monkeypatch, tmp_path, qtbot):
+    monkeypatch.setattr(operation_widget, "needs_tiles", lambda *_: True)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).random((96, 80)).astype(np.float32), name="noise")
+    _, tabs = viewer.window.add_plugin_dock_widget("napari-convfact", "Texture features")
+    widget = tabs.features
+    only = {"log_energy": False, "novelty": False, "mosaic": False, "kernel_stack": False}
+    widget.form.set_values({**only, "table": False, "assignment": True, "n_kernels": 2})
+    monkeypatch.setattr(widget, "ask_for_output", lambda _: tmp_path / "noise.ome.zarr")
+    run_to_end(widget, qtbot)
+    layer = viewer.layers[-1]
+    assert isinstance(layer, Labels)
+    assert set(np.unique(np.asarray(layer.data))) <= {1, 2}

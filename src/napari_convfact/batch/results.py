@@ -44,16 +44,21 @@ class StoredResult:
         """Whether the voxels are names of things, which are not shown with a contrast."""
         return bool(self.levels[0].dtype.kind == "i")
 
+    @property
+    def layer_data(self) -> Any:
+        """What a layer takes: the levels, or the only one of labels, which is no pyramid."""
+        return self.levels[0] if self.is_labels and len(self.levels) == 1 else self.levels
+
     def contrast_limits(self) -> tuple[float, float]:
         """Return the range of the coarsest level, without its extremes."""
         low, high = np.nanpercentile(self.levels[-1][:], _TAILS)
         return float(low), float(max(high, low + np.finfo(np.float32).tiny))
 
     def layer_options(self) -> dict[str, Any]:
-        """Return keywords for a viewer's ``add_image`` or ``add_labels`` of the levels."""
+        """Return keywords for a viewer's ``add_image`` or ``add_labels`` of `layer_data`."""
         options = {
             "name": self.image.name,
-            "multiscale": True,
+            "multiscale": isinstance(self.layer_data, list),
             "scale": self.image.scale,
             "units": self.image.units,
             "axis_labels": self.image.axis_labels,

@@ -110,7 +110,7 @@ class TiledRun:
         stored = open_results(self._request.output)
         if self.layers:
             for layer, result in zip(self.layers, stored, strict=True):
-                layer.data = result.levels
+                layer.data = result.layer_data
                 if not result.is_labels:
                     layer.contrast_limits = result.contrast_limits()
             return
@@ -119,4 +119,4 @@ class TiledRun:
             labels = options["axis_labels"][: max(result.image.ndim - self._source.ndim, 0)]
             options |= placement(self._source, result.image.ndim, labels)
             add = self._viewer.add_labels if result.is_labels else self._viewer.add_image
-            self.layers.append(add(result.levels, **options))
+            self.layers.append(add(result.layer_data, **options))
