@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.batch.tile_cases import blurred_beads, gaussian, limit, request
+from tests.batch.tile_cases import WIENER, blurred_beads, gaussian, limit, request
 
 from napari_convfact.batch import forecast
 from napari_convfact.batch.costs import Costs, format_seconds, sum_costs
@@ -13,8 +13,6 @@ from napari_convfact.batch.process import process_tile_job
 from napari_convfact.batch.run import prepare_job
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
-
-WIENER = {"method": "wiener", "boundary": "reflect", "strength": 0.01}
 
 
 @pytest.fixture

@@ -10,12 +10,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 import torch
 import zarr
 from ome_zarr_models import open_ome_zarr
-from tests.batch.tile_cases import blurred_beads, gaussian, limit, relative_error, request
+from tests.batch.tile_cases import (
+    WIENER,
+    Watch,
+    gaussian,
+    limit,
+    markers,
+    relative_error,
+    request,
+    stop_after,
+    wiener,
+)
 
 import napari_convfact as cf
 from napari_convfact.batch.manifest import WorkFolder, fingerprint
@@ -28,51 +37,7 @@ from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image
 
-WIENER = {"method": "wiener", "boundary": "reflect", "strength": 0.01}
 SCALE, UNITS = (0.2, 0.1), ("um", "um")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """An image and a PSF in files, opened."""
-    folder = tmp_path_factory.mktemp("sources")
-    image = blurred_beads((600, 700))
-    image = SpatialImage(image.data, "beads", SCALE, UNITS, ("y", "x"))
-    psf = SpatialImage(gaussian(1.5).data, "psf", SCALE, UNITS, ("y", "x"))
-    paths = {"image": folder / "beads.ome.zarr", "psf": folder / "psf.tif"}
-    cf.write_image(paths["image"], image)
-    cf.write_image(paths["psf"], psf)
-    return {name: read_image(path) for name, path in paths.items()}
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(files, tmp_path_factory):
-    """The result of a run that nothing disturbed."""
-    output = tmp_path_factory.mktemp("reference") / "a.ome.zarr"
-    run(tiled_job(wiener(files, output), limit(4)))
-    assert len(status_of(output)) > 3
-    return np.asarray(read_image(output).data)
-
-
-def wiener(files, output, **parameters):
-    return request("deconvolve", files, output, **{**WIENER, **parameters})
-
-
-def status_of(output):
-    return range(status(output).total)
-
-
-def stop_after(job, tiles):
-    """Drive a job until so many tiles are done, then cancel it."""
-    for step in job:
-        if step.done >= tiles:
-            break
-    job.close()
-
-
-def markers(output):
-    folder = WorkFolder(output).path / "done"
-    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
 def test_a_cancelled_run_resumes_bit_equal_without_redoing_tiles(files, uninterrupted, tmp_path):
@@ -81,14 +46,13 @@ def test_a_cancelled_run_resumes_bit_equal_without_redoing_tiles(files, uninterr
     assert not output.exists()
     assert status(output).done == 3
     before = markers(output)
-    steps = []
+    steps, watch = [], Watch(output)
     job = tiled_job(wiener(files, output), replace(limit(4), resume=True))
     for step in job:
         steps.append(step)
-        if (WorkFolder(output).path / "done").exists():
-            kept = markers(output)
-            assert all(kept[name] == when for name, when in before.items())
+        watch(step)
     assert min(step.done for step in steps if step.total) == 3
+    assert watch.latest.items() > before.items()
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
     assert not WorkFolder(output).path.exists()
     assert status(output).complete
@@ -125,9 +89,11 @@ def test_a_killed_process_leaves_a_run_that_resumes_bit_equal(files, uninterrupt
     process.wait(timeout=60)
     process.stdout.close()
     assert not output.exists()
-    done = status(output).done
-    assert 2 <= done < status(output).total
-    run(tiled_job(wiener(files, output), replace(limit(4), resume=True)))
+    before = markers(output)
+    assert 2 <= len(before) == status(output).done < status(output).total
+    watch = Watch(output)
+    run(tiled_job(wiener(files, output), replace(limit(4), resume=True)), watch)
+    assert watch.latest.items() > before.items()
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
 
 
@@ -184,55 +150,6 @@ def test_shards_that_start_together_agree(files, uninterrupted, tmp_path):
         ends = list(pool.map(lambda o: run(tiled_job(wiener(files, output), o)), options))
     assert [output] in ends
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
-
-
-def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
-    pytest.importorskip("distributed")
-    output = tmp_path / "a.ome.zarr"
-    options = replace(limit(4), scheduler="local:2")
-    options = replace(options, memory_limit=2 * options.memory_limit)
-    run(tiled_job(wiener(files, output), options))
-    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
-
-
-def test_a_killed_worker_costs_no_tile(files, tmp_path):
-    pytest.importorskip("distributed")
-    slow = {"method": "richardson-lucy", "iterations": 30, "accelerate": False}
-    expected = tmp_path / "expected.ome.zarr"
-    run(tiled_job(wiener(files, expected, **slow), limit(7)))
-    killed = []
-
-    def kill_one(step):
-        if step.done and not killed:
-            workers = [
-                child
-                for child in psutil.Process().children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
-            ]
-            assert len(workers) == 2
-            workers[0].kill()
-            killed.append(workers[0].pid)
-
-    output = tmp_path / "a.ome.zarr"
-    options = replace(limit(7), scheduler="local:2")
-    options = replace(options, memory_limit=2 * options.memory_limit)
-    run(tiled_job(wiener(files, output, **slow), options), kill_one)
-    assert killed
-    np.testing.assert_array_equal(read_image(output).data[:], read_image(expected).data[:])
-
-
-def test_workers_need_files(tmp_path):
-    pytest.importorskip("distributed")
-    inputs = {"image": blurred_beads((600, 700)), "psf": gaussian(1.5)}
-    options = replace(limit(50), scheduler="local:1")
-    with pytest.raises(ValueError, match="not in a file"):
-        run(tiled_job(wiener(inputs, tmp_path / "a.zarr"), options))
-
-
-@pytest.mark.parametrize("scheduler", ["local:", "local:0", "local:x"])
-def test_a_scheduler_that_is_none(files, scheduler, tmp_path):
-    with pytest.raises(ValueError, match="local:2"):
-        run(tiled_job(wiener(files, tmp_path / "a.zarr"), replace(limit(4), scheduler=scheduler)))
 
 
 def test_four_writers_at_once_leave_no_wrong_voxel(files, uninterrupted, tmp_path):

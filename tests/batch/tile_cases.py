@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import scipy.ndimage
 
+from napari_convfact.batch.manifest import WorkFolder
 from napari_convfact.batch.plan import BASE_MEMORY
 from napari_convfact.batch.run import Options, Request, tiled_job
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.registry import find_operation
 from napari_convfact.storage import read_image
+
+WIENER = {"method": "wiener", "boundary": "reflect", "strength": 0.01}
 
 
 def gaussian(sigma, ndim=2):
@@ -62,3 +65,34 @@ def in_memory(name, inputs, **parameters):
 def relative_error(values, expected):
     low, high = np.percentile(expected, [0.1, 99.9])
     return float(np.abs(values - expected).max() / (high - low))
+
+
+def wiener(files, output, **parameters):
+    return request("deconvolve", files, output, **{**WIENER, **parameters})
+
+
+def stop_after(job, tiles):
+    """Drive a job until so many tiles are done, then cancel it."""
+    for step in job:
+        if step.done >= tiles:
+            break
+    job.close()
+
+
+def markers(output):
+    folder = WorkFolder(output).path / "done"
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+class Watch:
+    """Follows the markers of a run step by step; each must stay as it was first seen."""
+
+    def __init__(self, output):
+        self.output = output
+        self.latest = {}
+
+    def __call__(self, _):
+        if (WorkFolder(self.output).path / "done").exists():
+            now = markers(self.output)
+            assert self.latest.items() <= now.items()
+            self.latest = now

@@ -1,0 +1,100 @@
+"""Tiles on other processes: the same voxels, whatever happens to them."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+from tests.batch.tile_cases import Watch, blurred_beads, gaussian, limit, wiener
+
+from napari_convfact.batch.cluster import batches
+from napari_convfact.batch.run import tiled_job
+from napari_convfact.batch.tiles import make_tiling
+from napari_convfact.foundation.job import run
+from napari_convfact.storage import read_image
+
+pytest.importorskip("distributed")
+
+
+def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    options = replace(limit(4), scheduler="local:2")
+    options = replace(options, memory_limit=2 * options.memory_limit)
+    run(tiled_job(wiener(files, output), options))
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_a_killed_worker_costs_no_tile(files, tmp_path):
+    slow = {"method": "richardson-lucy", "iterations": 30, "accelerate": False}
+    expected = tmp_path / "expected.ome.zarr"
+    run(tiled_job(wiener(files, expected, **slow), limit(7)))
+    output = tmp_path / "a.ome.zarr"
+    killed, watch = [], Watch(output)
+
+    def kill_one(step):
+        watch(step)  # what is done stays as it is, also what the dead worker did
+        if step.done and not killed:
+            workers = [
+                child
+                for child in psutil.Process().children(recursive=True)
+                if "spawn_main" in " ".join(child.cmdline())
+            ]
+            assert len(workers) == 2
+            workers[0].kill()
+            killed.append(workers[0].pid)
+
+    options = replace(limit(7), scheduler="local:2")
+    options = replace(options, memory_limit=2 * options.memory_limit)
+    run(tiled_job(wiener(files, output, **slow), options), kill_one)
+    assert killed
+    np.testing.assert_array_equal(read_image(output).data[:], read_image(expected).data[:])
+
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_scheduler_elsewhere_is_found_by_its_address(files, uninterrupted, tmp_path):
+    script = tmp_path / "cluster.py"
+    script.write_text(CLUSTER)
+    cluster = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        address = cluster.stdout.readline().strip()
+        assert address.startswith("tcp://")
+        output = tmp_path / "a.ome.zarr"
+        run(tiled_job(wiener(files, output), replace(limit(4), scheduler=address)))
+    finally:
+        cluster.communicate(timeout=60)
+    np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
+
+
+def test_workers_need_files(tmp_path):
+    inputs = {"image": blurred_beads((600, 700)), "psf": gaussian(1.5)}
+    options = replace(limit(50), scheduler="local:1")
+    with pytest.raises(ValueError, match="not in a file"):
+        run(tiled_job(wiener(inputs, tmp_path / "a.zarr"), options))
+
+
+@pytest.mark.parametrize("scheduler", ["local:", "local:0", "local:x"])
+def test_a_scheduler_that_is_none(files, scheduler, tmp_path):
+    with pytest.raises(ValueError, match="local:2"):
+        run(tiled_job(wiener(files, tmp_path / "a.zarr"), replace(limit(4), scheduler=scheduler)))
+
+
+def test_tiles_with_short_windows_go_together():
+    tiling = make_tiling((128 * 9, 128 * 10), 2, (256, 256), (8, 8))
+    todo = sorted(range(len(tiling)), key=tiling.order)
+    found = batches(todo, tiling)
+    assert sorted(number for batch in found for number in batch) == list(range(len(tiling)))
+    assert [len(batch) for batch in found] == [5] + [1] * 20
+    assert {tiling.window(tiling[number])[1] for number in found[0]} == {(144, 272)}
