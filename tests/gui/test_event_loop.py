@@ -7,13 +7,13 @@ the layer of the preview other data; what a preview takes beyond it is the plugi
 """
 
 import threading
-import time
 
 import numpy as np
 import pytest
 import scipy.ndimage
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from tests.gui.helpers import gaussian_psf
+from tests.gui.pauses import longest_pause
 
 from napari_convfact.samples import load_sample
 
@@ -30,7 +30,7 @@ def test_nothing_blocks_the_event_loop_of_a_hidden_window(deconvolve, qtbot, met
     viewer.reset_view()
     widget.form.set_values({"method": method, "strength": 1e-3})
     begin(widget, qtbot)
-    pauses = [longest_pause(move_slider, widget, qtbot) for _ in range(ROUNDS)]
+    pauses = [longest_pause(lambda: move_slider(widget, qtbot)) for _ in range(ROUNDS)]
     print(f"{method}, hidden: {in_words(pauses)}")
     assert max(pauses) <= LONGEST
 
@@ -52,8 +52,8 @@ def test_a_preview_pauses_a_shown_window_hardly_longer_than_drawing_does(
     begin(widget, qtbot)
     drawing, previews = [], []
     for _ in range(ROUNDS):
-        drawing.append(longest_pause(draw, widget, qtbot))
-        previews.append(longest_pause(move_slider, widget, qtbot))
+        drawing.append(longest_pause(lambda: draw(widget, qtbot)))
+        previews.append(longest_pause(lambda: move_slider(widget, qtbot)))
     print(f"{scene}, shown: {in_words(previews)}; drawing alone: {in_words(drawing)}")
     assert max(previews) <= max(LONGEST, max(drawing) + MOST_ADDED)
 
@@ -99,19 +99,6 @@ def draw(widget, qtbot):
     mirrored = layer.data[..., ::-1].copy()
     QTimer.singleShot(0, lambda: setattr(layer, "data", mirrored))
     qtbot.wait(DRAWN)
-
-
-def longest_pause(action, widget, qtbot):
-    """Return the longest time without an event while something is done, in milliseconds."""
-    moments = [time.perf_counter()]
-    clock = QTimer()
-    clock.setTimerType(Qt.TimerType.PreciseTimer)
-    clock.setInterval(2)
-    clock.timeout.connect(lambda: moments.append(time.perf_counter()))
-    clock.start()
-    action(widget, qtbot)
-    clock.stop()
-    return 1e3 * np.diff(moments).max()
 
 
 def in_words(pauses):
