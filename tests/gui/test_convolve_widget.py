@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import scipy.ndimage
+from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QFileDialog
 from tests.gui.helpers import (
     PLACE,
@@ -126,6 +127,10 @@ def test_the_preview_of_a_part_knows_what_lies_around_it(convolve, qtbot):
     np.testing.assert_allclose(shown, part, rtol=2e-3)  # the Gaussian beyond four sigma
 
 
+@pytest.mark.skipif(
+    QThreadPool.globalInstance().maxThreadCount() < 2,
+    reason="on one processor the viewer runs one job after the other",
+)
 def test_a_run_and_a_preview_may_use_the_fused_pass_at_once(convolve, qtbot, monkeypatch):
     viewer, widget = convolve
     threads = set()
