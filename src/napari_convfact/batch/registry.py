@@ -12,6 +12,7 @@ _HOMES = {
     "convolve": "convolution",
     "gabor": "gabor",
     "texture": "texture",
+    "classify-pixels": "classify_pixels",
 }
 
 

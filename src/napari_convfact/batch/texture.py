@@ -69,12 +69,12 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Job[di
         "names": list(bank.names),
         "dilations": list(bank.dilations),
         "source": source if bank_kind(inputs, parameters) in ("learn", "gabor") else "given",
-        "means": (yield from _means(image, ndim)),
+        "means": (yield from means_job(image, ndim)),
     }
 
 
-def _means(image: SpatialImage, ndim: int) -> Job[list[float]]:
-    """Read each image once, in parts, and return the means."""
+def means_job(image: SpatialImage, ndim: int) -> Job[list[float]]:
+    """Read each image of a stack once, in parts, and return the means (a job)."""
     data = image.data
     leading, spatial = data.shape[: len(data.shape) - ndim], data.shape[len(data.shape) - ndim :]
     part = default_shard(spatial)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _BANKS = "Kernel banks (*.npz)"
+_CLASSIFIERS = "Classifiers (*.npz)"
 _TABLES = "Tables (*.csv)"
 _BRUSH = 1 / 40  # of the image's shorter side
 
@@ -90,8 +91,12 @@ class ClassifyTab(OperationWidget):
         self.form.insert_row(2, "", button)
 
     def special_editors(self) -> dict[str, Editor]:
-        """Return a path with a button to choose it for the bank."""
-        return {"file": FileEditor(_BANKS)}
+        """Return paths with a button to choose them for the bank and the classifier."""
+        return {
+            "file": FileEditor(_BANKS),
+            "model": FileEditor(_CLASSIFIERS),
+            "model_file": FileEditor(_CLASSIFIERS, save=True),
+        }
 
     def add_paint_layer(self) -> None:
         """Add an empty Labels layer where the image lies, and choose it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from napari_convfact.operations.texture_parameters import ClassifyPixels
 
 if TYPE_CHECKING:
     from napari_convfact.kernels.bank import KernelBank
+    from napari_convfact.texture.pixel_classifier import PixelClassifier
     from napari_convfact.texture.pixel_features import PixelFeatures
 
+PROBABILITIES = {"colormap": "viridis", "contrast_limits": (0.0, 1.0)}
 _FEATURES = ("local", "gabor", "residual", "intensity")
 # Maps of each kind for one channel with the default settings.
 _COUNTS = {"local": 18, "gabor": 40, "residual": 25, "intensity": 2}
@@ -27,13 +30,21 @@ _SHOWN = 8
 
 def job(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> Job[list[Result]]:
     """Extend the labels that are painted in ``inputs["labels"]`` to the whole image."""
-    _check(inputs, parameters)
+    check_inputs(inputs, parameters)
     yield Step(0, 0, "Preparing features")
-    from napari_convfact.texture.pixels import classify_pixels_job
+    if parameters.model:
+        return (yield from _apply(inputs["image"], load_classifier(parameters), parameters))
+    return (yield from _learn(inputs["image"], inputs["labels"], parameters))
 
-    image, labels = inputs["image"], inputs["labels"]
-    paint = np.asarray(labels.data)
-    computed = yield from features_job(image, parameters)
+
+def _learn(
+    image: SpatialImage, labels: SpatialImage, parameters: ClassifyPixels
+) -> Job[list[Result]]:
+    from napari_convfact.texture.pixels import check_paint, classify_pixels_job
+
+    paint = check_paint(labels.data, tuple(image.data.shape[: image.ndim]))
+    bank = yield from _bank(_frames(image, parameters.ndim), parameters, image)
+    computed = yield from features_job(image, parameters, bank)
     found = yield from classify_pixels_job(
         paint,
         paint,
@@ -42,42 +53,112 @@ def job(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> Job[l
         seed=parameters.seed,
         computed=computed,
     )
-    shares = {
-        str(label): round(float((found.labels == label).mean()), 6) for label in found.classes
-    }
+    if parameters.model_file:
+        _classifier(image, paint, computed, bank, parameters).save(parameters.model_file)
     best = dict(list(found.importances.items())[:_SHOWN])
     summary = {
         "painted": round(float((paint != 0).mean()), 6),
-        "shares": shares,
         "importances": {name: round(value, 4) for name, value in best.items()},
-        "message": f"{len(found.classes)} classes by {len(computed.names)} features.",
     }
-    results = [Result(found.labels, f"{image.name} classes", kind="labels", summary=summary)]
-    if found.probabilities is not None:
+    return _results(image, found.labels, found.probabilities, found.classes, computed, summary)
+
+
+def _apply(
+    image: SpatialImage, classifier: PixelClassifier, parameters: ClassifyPixels
+) -> Job[list[Result]]:
+    """Classify with a forest that was painted elsewhere."""
+    from napari_convfact.texture.pixels import predict_job
+
+    forest = yield from classifier.forest_job()
+    computed = yield from features_job(image, settings_of(classifier, parameters), classifier.bank)
+    labels, shares = yield from predict_job(forest, computed)
+    probabilities = shares if parameters.probabilities else None
+    return _results(image, labels, probabilities, tuple(classifier.classes), computed, {})
+
+
+def _results(
+    image: SpatialImage,
+    labels: np.ndarray,
+    probabilities: np.ndarray | None,
+    classes: tuple[int, ...],
+    computed: PixelFeatures,
+    summary: dict[str, Any],
+) -> list[Result]:
+    shares = {str(label): round(float((labels == label).mean()), 6) for label in classes}
+    message = f"{len(classes)} classes by {len(computed.names)} features."
+    summary = {**summary, "shares": shares, "message": message}
+    results = [Result(labels, f"{image.name} classes", kind="labels", summary=summary)]
+    if probabilities is not None:
         results.append(
             Result(
-                found.probabilities,
+                probabilities,
                 f"{image.name} probabilities",
                 leading_axes=("class",),
-                summary={"classes": list(found.classes)},
-                display={"colormap": "viridis", "contrast_limits": (0.0, 1.0)},
+                summary={"classes": list(classes)},
+                display=PROBABILITIES,
             )
         )
     return results
 
 
-def features_job(image: SpatialImage, parameters: ClassifyPixels) -> Job[PixelFeatures]:
+def _classifier(
+    image: SpatialImage,
+    paint: np.ndarray,
+    computed: PixelFeatures,
+    bank: KernelBank | None,
+    parameters: ClassifyPixels,
+) -> PixelClassifier:
+    from napari_convfact.texture.pixel_classifier import PixelClassifier
+    from napari_convfact.texture.pixels import painted_examples
+
+    examples, labels = painted_examples(computed, paint)
+    return PixelClassifier(
+        np.ascontiguousarray(examples),
+        labels,
+        computed.names,
+        tuple(_features(parameters)),
+        parameters.sigma,
+        parameters.ndim,
+        3 if image.rgb else 1,
+        bank,
+        parameters.n_trees,
+        parameters.seed,
+    )
+
+
+def load_classifier(parameters: ClassifyPixels) -> PixelClassifier:
+    """Return the saved classifier that the parameters name."""
+    from napari_convfact.texture.pixel_classifier import PixelClassifier
+
+    return PixelClassifier.load(parameters.model)
+
+
+def settings_of(classifier: PixelClassifier, parameters: ClassifyPixels) -> ClassifyPixels:
+    """Return the parameters with a classifier's own features, window and dimensions."""
+    kinds: dict[str, Any] = {name: name in classifier.features for name in _FEATURES}
+    return replace(parameters, **kinds, sigma=classifier.sigma, ndim=classifier.ndim)
+
+
+def _features(parameters: ClassifyPixels) -> list[Any]:
+    return [name for name in _FEATURES if getattr(parameters, name)]
+
+
+def _frames(image: SpatialImage, ndim: int) -> np.ndarray:
+    return frames_of(colours_first(image, ndim), ndim + image.rgb)
+
+
+def features_job(
+    image: SpatialImage, parameters: ClassifyPixels, bank: KernelBank | None
+) -> Job[PixelFeatures]:
     """Generate the feature maps of all frames, ``(features, *image)``."""
     from napari_convfact.texture.pixel_features import PixelFeatures, pixel_features_job
 
     ndim = parameters.ndim
-    frames = frames_of(colours_first(image, ndim), ndim + image.rgb)
-    bank = yield from _bank(frames, parameters, image)
     parts = []
-    for frame in frames:
+    for frame in _frames(image, ndim):
         part = yield from pixel_features_job(
             frame,
-            [name for name in _FEATURES if getattr(parameters, name)],  # type: ignore[misc]
+            _features(parameters),
             bank=bank,
             sigma=parameters.sigma,
             channel_axis=0 if image.rgb else None,
@@ -111,19 +192,31 @@ def _bank(
     return (yield from own_bank_job(planes, ndim=parameters.ndim, device=parameters.device))
 
 
-def _check(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> None:
+def check_inputs(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> None:
+    """Raise a ValueError if the parameters do not fit the images."""
     image = inputs["image"]
+    if parameters.model:
+        classifier = load_classifier(parameters)
+        if classifier.channels != (3 if image.rgb else 1):
+            kinds = {1: "images of one channel", 3: "colour images"}
+            raise ValueError(f"The classifier was painted on {kinds[classifier.channels]}.")
+        parameters = settings_of(classifier, parameters)
+    elif "labels" not in inputs:
+        raise ValueError("Paint two or more labels and choose their layer, or a classifier's file.")
     if parameters.ndim > image.ndim:
         raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
     if not any(getattr(parameters, name) for name in _FEATURES):
         raise ValueError("There is nothing to classify by: tick at least one kind of features.")
-    check_same_shape(image, inputs["labels"])
+    if not parameters.model:
+        check_same_shape(image, inputs["labels"])
 
 
 def plan(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> Plan:
     """Say what a run will do; raise ValueError if it cannot."""
-    _check(inputs, parameters)
+    check_inputs(inputs, parameters)
     image = inputs["image"]
+    if parameters.model:
+        parameters = settings_of(load_classifier(parameters), parameters)
     channels = 3 if image.rgb else 1
     count = channels * sum(_COUNTS[name] for name in _FEATURES if getattr(parameters, name))
     axes = image.last_axes(parameters.ndim)
@@ -143,7 +236,13 @@ OPERATION = Operation(
     parameters=ClassifyPixels,
     inputs=(
         Input("image", "Image", "The image to segment."),
-        Input("labels", "Paint", "Two or more labels, painted in a few places.", kind="labels"),
+        Input(
+            "labels",
+            "Paint",
+            "Two or more labels, painted in a few places; none for a saved classifier.",
+            kind="labels",
+            optional=True,
+        ),
     ),
     job=job,
     plan=plan,

@@ -212,6 +212,23 @@ class ClassifyPixels(Parameters):
     probabilities: Annotated[
         bool, Field("Probabilities", "Also return the probability of each class.")
     ] = False
+    model: Annotated[
+        str,
+        Field(
+            "Classifier",
+            "A classifier that was saved (.npz): it is applied with its own features and window, "
+            "and no paint is needed. Empty: learned from the paint.",
+            advanced=True,
+        ),
+    ] = ""
+    model_file: Annotated[
+        str,
+        Field(
+            "Save classifier",
+            "Where to write the classifier (.npz); empty: nowhere.",
+            advanced=True,
+        ),
+    ] = ""
     seed: Annotated[
         int, Field("Seed", "Of the forest.", minimum=0, maximum=2**31, advanced=True)
     ] = 0

@@ -14,8 +14,8 @@ from napari_convfact.foundation.job import Job
 from napari_convfact.foundation.validate import CheckedImage, check_image
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.bank_learning import learn_bank_job
-from napari_convfact.texture.local import local_autoregression_job
-from napari_convfact.texture.maps import log_energy, residual_maps_job
+from napari_convfact.texture.local import local_autoregression_job, local_halo
+from napari_convfact.texture.maps import log_energy, maps_halo, residual_maps_job
 from napari_convfact.texture.pooling import GaussianPool
 
 Feature = Literal["residual", "local", "gabor", "intensity"]
@@ -53,10 +53,14 @@ def pixel_features_job(
     bank: KernelBank | None = None,
     sigma: float = 6.0,
     channel_axis: int | None = None,
+    mean: float | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> Job[PixelFeatures]:
-    """Generate the feature maps of an image; see `classify_pixels` for the parameters."""
+    """Generate the feature maps of an image; see `classify_pixels` for the parameters.
+
+    `mean` is the whole image's, for a tile of it; without one it is measured.
+    """
     unknown = [name for name in features if name not in FEATURES]
     if unknown or not features:
         raise ValueError(
@@ -68,7 +72,7 @@ def pixel_features_job(
         raise ValueError(f"The image has {planes[0].ndim} axes: pass at most three.")
     if not np.isfinite(sigma) or sigma <= 0:
         raise ValueError(f"sigma must be positive, not {sigma!r}.")
-    recipe = _Recipe(bank, sigma, seed, device)
+    recipe = _Recipe(bank, sigma, mean, seed, device)
     maps: list[np.ndarray] = []
     names: list[str] = []
     for channel, plane in enumerate(planes):
@@ -78,6 +82,25 @@ def pixel_features_job(
             suffix = f", channel {channel}" if len(planes) > 1 else ""
             names += [f"{name}: {label}{suffix}" for label in labels]
     return PixelFeatures(np.concatenate(maps), tuple(names), missing)
+
+
+def pixel_features_halo(
+    features: Sequence[str], *, bank: KernelBank | None, sigma: float, ndim: int
+) -> int:
+    """Return how many pixels around a tile its features depend on, to each side."""
+    from napari_convfact.gabor.bank import gabor_bank
+
+    # The local variance is an average of what an average was subtracted from.
+    halos = [2 * GaussianPool(sigma, ndim).reach[0]]
+    if "local" in features:
+        halos += local_halo(dilations=DILATIONS, sigma=sigma, ndim=ndim)
+    if "residual" in features and bank is not None:
+        halos += maps_halo(bank, sigma)
+    if "gabor" in features:
+        waves = gabor_bank(ndim=ndim)
+        widest = max(_SMALLEST_GABOR_POOL, 1 / min(map(float, waves.frequencies)))
+        halos.append(waves.reach + GaussianPool(widest, ndim).reach[0])
+    return max(halos)
 
 
 def own_bank_job(
@@ -95,6 +118,7 @@ class _Recipe:
 
     bank: KernelBank | None
     sigma: float
+    mean: float | None
     seed: int
     device: str
 
@@ -113,7 +137,9 @@ class _Recipe:
             bank = yield from own_bank_job(
                 image, ndim=image.ndim, seed=self.seed, device=self.device
             )
-        maps = yield from residual_maps_job(image, bank, sigma=self.sigma, device=self.device)
+        maps = yield from residual_maps_job(
+            image, bank, sigma=self.sigma, mean=self.mean, device=self.device
+        )
         _, variance = self._local_moments(image)
         # Energies over the variance do not follow the contrast; that is a map of its own.
         return np.concatenate([maps - variance, variance[None]]), [*bank.names, "log variance"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from napari_convfact.foundation.device import cpu_count
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.pixel_features import Feature, PixelFeatures, pixel_features_job
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
 
 # So many pixels are predicted, and so many trees grown, between two steps.
 _BLOCK = 2**16
@@ -140,7 +143,7 @@ def classify_pixels_job(
     shape = list(np.shape(image))
     if channel_axis is not None:
         del shape[channel_axis]
-    paint = _check_paint(sparse_labels, tuple(shape))
+    paint = check_paint(sparse_labels, tuple(shape))
     if n_trees != int(n_trees) or n_trees < 1:
         raise ValueError(f"n_trees must be a positive whole number, not {n_trees!r}.")
     if computed is None:
@@ -156,7 +159,8 @@ def classify_pixels_job(
     return (yield from _forest(computed, paint, int(n_trees), probabilities, seed))
 
 
-def _check_paint(sparse_labels: Any, shape: tuple[int, ...]) -> np.ndarray:
+def check_paint(sparse_labels: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return painted labels, or raise a ValueError that says what is wrong with them."""
     paint = np.asarray(sparse_labels)
     if paint.dtype.kind not in "biu":
         raise ValueError(f"Labels are whole numbers, but these are {paint.dtype}.")
@@ -170,14 +174,42 @@ def _check_paint(sparse_labels: Any, shape: tuple[int, ...]) -> np.ndarray:
 def _forest(
     computed: PixelFeatures, paint: np.ndarray, n_trees: int, probabilities: bool, seed: int
 ) -> Job[PixelClassification]:
+    examples, names = painted_examples(computed, paint)
+    forest = yield from grow_job(examples, names, n_trees, seed)
+    labels, shares = yield from predict_job(forest, computed)
+    order = np.argsort(-forest.feature_importances_)
+    return PixelClassification(
+        labels,
+        shares if probabilities else None,
+        tuple(int(value) for value in forest.classes_),
+        {computed.names[i]: float(forest.feature_importances_[i]) for i in order},
+    )
+
+
+def painted_examples(computed: PixelFeatures, paint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features ``(painted, features)`` and the labels ``(painted,)`` of the paint."""
+    painted = paint != 0 if computed.missing is None else (paint != 0) & ~computed.missing
+    return computed.maps[:, painted].T, paint[painted]
+
+
+def grow_job(
+    examples: np.ndarray, names: np.ndarray, n_trees: int, seed: int
+) -> Job[RandomForestClassifier]:
+    """Grow a forest on examples ``(n, features)`` with their labels ``(n,)``."""
     from sklearn.ensemble import RandomForestClassifier
 
-    painted = paint != 0 if computed.missing is None else (paint != 0) & ~computed.missing
     forest = RandomForestClassifier(warm_start=True, random_state=seed, n_jobs=cpu_count())
-    examples, names = computed.maps[:, painted].T, paint[painted]
     for grown in range(0, n_trees, _TREES):
         yield Step(grown, n_trees, "Growing trees")
         forest.set_params(n_estimators=min(grown + _TREES, n_trees)).fit(examples, names)
+    return forest
+
+
+def predict_job(
+    forest: RandomForestClassifier, computed: PixelFeatures
+) -> Job[tuple[np.ndarray, np.ndarray]]:
+    """Classify every pixel: labels int32 ``(*n)``, probabilities ``(classes, *n)``."""
+    shape = computed.maps.shape[1:]
     flat = computed.maps.reshape(len(computed.maps), -1)
     labels = np.empty(flat.shape[1], dtype=np.int32)
     shares = np.empty((len(forest.classes_), len(labels)), dtype=np.float32)
@@ -188,10 +220,4 @@ def _forest(
         labels[block] = forest.classes_[shares[:, block].argmax(axis=0)]
     if computed.missing is not None:
         labels[computed.missing.ravel()] = 0
-    order = np.argsort(-forest.feature_importances_)
-    return PixelClassification(
-        labels.reshape(paint.shape),
-        shares.reshape(-1, *paint.shape) if probabilities else None,
-        tuple(int(value) for value in forest.classes_),
-        {computed.names[i]: float(forest.feature_importances_[i]) for i in order},
-    )
+    return labels.reshape(shape), shares.reshape(-1, *shape)
