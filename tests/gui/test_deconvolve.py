@@ -95,7 +95,7 @@ def test_the_form_remembers(deconvolve, make_napari_viewer, monkeypatch, tmp_pat
     monkeypatch.setattr(remembered, "settings_file", lambda: tmp_path / "forms.json")
     viewer, widget, _ = deconvolve
     widget.form.set_values({"method": "richardson-lucy", "iterations": 17})
-    widget._remember()
+    widget.memory.keep()
     viewer.window.remove_dock_widget(widget)
     other = make_napari_viewer()
     _, again = other.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QSizePolicy,
@@ -24,13 +23,14 @@ from napari_convfact.gui.arrange import bring_into_view
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
+from napari_convfact.gui.form_memory import FormMemory
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layer_choice import LayerChoice
 from napari_convfact.gui.layers import add_result, spatial_image
-from napari_convfact.gui.preferences import memory_limit, preferred_device
+from napari_convfact.gui.partial import partial_result
+from napari_convfact.gui.preferences import memory_limit
 from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
-from napari_convfact.gui.remembered import remember, remembered
 from napari_convfact.gui.run import Declined, Run
 from napari_convfact.gui.run_bar import RunBar, text_label
 from napari_convfact.gui.scroll_area import VerticalScrollArea
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _log = logging.getLogger(__name__)
-_REMEMBER_AFTER_MS = 500
 
 
 class OperationWidget(QWidget):
@@ -81,7 +80,7 @@ class OperationWidget(QWidget):
         self._newest: Layer | None = None
         self._settled: tuple[Parameters | None, dict[str, Any]] = None, {}
         self._build()
-        self._fill_form()
+        self.memory = FormMemory(operation.name, self.form)
         self._connect()
         self.refresh()
         warm_up(self.computes_with)
@@ -215,17 +214,6 @@ class OperationWidget(QWidget):
         """Return what a run found as rich text."""
         return findings_text(summary)
 
-    def _fill_form(self) -> None:
-        """Show what the form showed last; the device comes from the preferences."""
-        values = remembered(self.operation.name)
-        if "device" in self.form.values():
-            values["device"] = preferred_device()
-        for name, value in values.items():
-            try:
-                self.form.set_values({name: value})
-            except (KeyError, TypeError, ValueError):
-                _log.debug("The remembered value %r of %s is not legal any more.", value, name)
-
     def _build(self) -> None:
         menu = RecipeMenu(self.operation, self._request, self.form.set_values, self)
         if self.repeats:
@@ -267,12 +255,7 @@ class OperationWidget(QWidget):
         self.bar.compare.clicked.connect(self._toggle_newest)
         self.preview.said.connect(self._say)
         self.tile_planner.said.connect(self.bar.add_to_plan)
-        self._remember_soon = QTimer(self)
-        self._remember_soon.setSingleShot(True)
-        self._remember_soon.setInterval(_REMEMBER_AFTER_MS)
-        self._remember_soon.timeout.connect(self._remember)
         self.form.changed.connect(self._on_changed)
-        self.form.changed.connect(self._remember_soon.start)
         for choice in self.choices.values():
             choice.changed.connect(self._on_changed)
         self.runner.started.connect(self._on_started)
@@ -282,11 +265,6 @@ class OperationWidget(QWidget):
     def _on_changed(self) -> None:
         self.refresh()
         self.preview.update()
-
-    def _remember(self) -> None:
-        values = self.form.values()
-        values.pop("device", None)
-        remember(self.operation.name, values)
 
     def _request(self) -> tuple[dict[str, SpatialImage], Parameters]:
         parameters = self.form.parameters()
@@ -373,21 +351,12 @@ class OperationWidget(QWidget):
         show_error(f"{self.operation.title}: {reason}")
 
     def _keep_partial(self, step: Step | None, run: Run | None) -> None:
-        self._say("Cancelled: nothing was added.")
-        if run is None or step is None or step.preview is None:
+        partial = partial_result(run, step) if run is not None and step is not None else None
+        if run is None or partial is None:
+            self._say("Cancelled: nothing was added.")
             return
-        source = next(iter(run.inputs.values()))
-        estimate, shape = step.preview, tuple(source.data.shape)
-        if source.rgb or estimate.size != math.prod(shape):
-            return  # of one frame of a stack: not the result as it would have been
-        reached = f"cancelled after {step.done}" + (f" of {step.total}" if step.total else "")
-        result = Result(
-            estimate.reshape(shape),
-            f"{source.name} ({reached})",
-            summary={"message": f"Partial: {reached}."},
-        )
-        self.add_results([result], run)
-        self._say(f"Cancelled: the estimate reached was added ({reached}).")
+        self.add_results([partial], run)
+        self._say(f"Cancelled: the estimate reached was added as “{partial.name}”.")
 
     def _show_findings(self, summary: Mapping[str, Any]) -> None:
         self.form.show_chosen(summary)
