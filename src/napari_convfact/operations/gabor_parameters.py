@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 from napari_convfact.operations.parameters import Field, Parameters
 from napari_convfact.operations.shared_parameters import Device
 
-_RESULTS = "Results"
 _CUSTOM = {"preset": ("none",)}
+
+
+def _result(label: str, help_text: str) -> Field:
+    """Return the field of a tick box that asks for a result."""
+    return Field(label, help_text, group="Results")
 
 
 @dataclass(frozen=True)
@@ -110,49 +114,33 @@ class Gabor(Parameters):
         Field("Boundary", "What lies beyond the edges.", advanced=True),
     ] = "reflect"
     energy: Annotated[
-        bool,
-        Field("Energies", "Squared magnitudes: a stack by scale and orientation.", group=_RESULTS),
+        bool, _result("Energies", "Squared magnitudes: a stack by scale and orientation.")
     ] = True
     colours: Annotated[
         bool,
-        Field(
+        _result(
             "Orientation as colour",
             "Hue: direction of the wave. Saturation: coherence. Brightness: strength.",
-            group=_RESULTS,
         ),
     ] = True
     strongest: Annotated[
-        bool, Field("Strongest response", "The largest energy of all kernels.", group=_RESULTS)
+        bool, _result("Strongest response", "The largest energy of all kernels.")
     ] = False
     orientation: Annotated[
-        bool,
-        Field(
-            "Orientation",
-            "Angle of the dominant wave in radians, from +x towards +y.",
-            group=_RESULTS,
-        ),
+        bool, _result("Orientation", "Angle of the dominant wave in radians, from +x towards +y.")
     ] = False
     coherence: Annotated[
-        bool,
-        Field("Coherence", "From 0, no orientation stands out, to 1, a grating.", group=_RESULTS),
+        bool, _result("Coherence", "From 0, no orientation stands out, to 1, a grating.")
     ] = False
     phase: Annotated[
-        bool, Field("Phase", "Phases in radians: a stack by scale and orientation.", group=_RESULTS)
+        bool, _result("Phase", "Phases in radians: a stack by scale and orientation.")
     ] = False
-    kernels: Annotated[
-        bool, Field("Kernels", "The kernels' real parts, as layers.", group=_RESULTS)
-    ] = False
+    kernels: Annotated[bool, _result("Kernels", "The kernels' real parts, as layers.")] = False
     coverage: Annotated[
-        bool,
-        Field(
-            "Coverage",
-            "How well the bank sees each frequency; zero is in the middle.",
-            group=_RESULTS,
-        ),
+        bool, _result("Coverage", "How well the bank sees each frequency; zero is in the middle.")
     ] = False
     reconstruction: Annotated[
-        bool,
-        Field("Reconstruction", "Weight the responses and go back to an image.", group=_RESULTS),
+        bool, _result("Reconstruction", "Weight the responses and go back to an image.")
     ] = False
     scale_weights: Annotated[
         str,
