@@ -131,6 +131,11 @@ def test_a_cut_is_felt_as_far_as_a_kernel_reaches():
     assert Reach.from_profiles([profile], 1e-3).halo == (8,)
 
 
+def test_axes_of_one_kernel_size_have_one_halo():
+    reach = Reach((16, 24, 8, None), (1e-3,) * 4)
+    assert reach.alike((13, 13, 5, 13)).halo == (24, 24, 8, None)
+
+
 def test_halves_of_a_tile_are_the_tile():
     tiling = make_tiling((100, 200), 2, (100, 64), (5, None))
     axis, smaller, (low, high) = tiling.halved(tiling[1])

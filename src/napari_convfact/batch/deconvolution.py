@@ -197,7 +197,8 @@ class DeconvolutionTiles(ABC):
             sample = max(windows, key=lambda window: float(np.nanstd(window)))
             profiles.append((yield from cut_profile(self._apply_once, sample, axis)))
         # A volume has worse places than a sample of it.
-        return Reach.from_profiles([_MARGIN * profile for profile in profiles], tolerance)
+        reach = Reach.from_profiles([_MARGIN * profile for profile in profiles], tolerance)
+        return reach.alike(self.kernel.shape)
 
     def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
         (estimate,) = yield from self.filter(sample.shape)(sample, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,17 @@ class Reach:
             halo.append(_with_margin(int(low[0])) if len(low) else None)
             errors.append(float(profile[low[0]]) if len(low) else math.inf)
         return cls(tuple(halo), tuple(errors))
+
+    def alike(self, sizes: Sequence[int]) -> Reach:
+        """Return the reach with one halo, the largest, for all axes of the same kernel size.
+
+        What a sample measures along each of them differs by luck.
+        """
+        halo = [
+            h if h is None else max(o or 0 for o, n in zip(self.halo, sizes, strict=True) if n == k)
+            for h, k in zip(self.halo, sizes, strict=True)
+        ]
+        return replace(self, halo=tuple(halo))
 
 
 def _with_margin(distance: int) -> int:
