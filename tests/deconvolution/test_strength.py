@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
-from scipy.ndimage import convolve, gaussian_filter
+from scipy.ndimage import convolve, gaussian_filter, uniform_filter
 
-from napari_convfact.deconvolution.cosine_model import (
-    cosine_model,
-    noise_level,
-    taper,
-    taper_window,
-)
+from napari_convfact.deconvolution.cosine_model import cosine_model, taper, taper_window
+from napari_convfact.deconvolution.deconvolve import deconvolve
+from napari_convfact.deconvolution.noise import Noise, noise_level
 from napari_convfact.deconvolution.strength import (
     choose_automatically,
     l_curve,
@@ -131,7 +126,7 @@ def test_the_discrepancy_meets_the_noise():
     image = convolve(scene, psf, mode="reflect") + 0.3 * rng.standard_normal(scene.shape)
     model = cosine_model([image], psf, "gradient")
     strength = satisfy_discrepancy(model)
-    assert model.residual(strength) == pytest.approx(image.size * model.noise**2, rel=1e-3)
+    assert model.residual(strength) == pytest.approx(image.size * model.noise.near**2, rel=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(10_000,), (120, 110), (30, 25, 20), (1, 3000), (2, 90, 80)])
@@ -197,8 +192,45 @@ def test_correlated_noise_is_not_taken_for_signal():
     strength, rule = choose_automatically(model)
     assert minimize_cross_validation(model) < 1e-5
     assert rule == "L-curve"
-    assert strength == pytest.approx(0.1 * l_curve_corner(model))
-    assert strength > 1e-4
+    assert strength == l_curve_corner(model) > 1e-3
+
+
+def test_under_the_identity_prior_correlated_noise_leaves_a_residual_of_its_size():
+    rng = np.random.default_rng(0)
+    psf = np.outer(*[np.exp(-(np.arange(-6, 7) ** 2) / 8)] * 2)
+    psf /= psf.sum()
+    scene = np.cumsum(np.cumsum(rng.standard_normal((128, 128)), 0), 1)
+    noise = uniform_filter(rng.standard_normal(scene.shape), 3)
+    image = convolve(scene, psf, mode="reflect") / scene.std() + 0.02 * noise / noise.std()
+    model = cosine_model([image], psf, "identity")
+    strength, rule = choose_automatically(model)
+    assert rule == "discrepancy"
+    assert np.sqrt(model.residual(strength) / image.size) == pytest.approx(0.02, rel=0.3)
+
+
+def test_photon_noise_in_a_volume_loses_little_against_the_best_strength():
+    """The L-curve's corner, which is for noise that samples share, would lose 1 dB."""
+    rng = np.random.default_rng(0)
+    scene = gaussian_filter((rng.random((16, 64, 64)) < 0.001) * 3e3, 1) + 5
+    line = np.exp(-(np.arange(-6, 7) ** 2) / 4.5)
+    psf = np.einsum("i,j,k", line, line, line) / line.sum() ** 3
+    image = rng.poisson(convolve(scene, psf, mode="reflect")).astype(np.float32)
+
+    def error(strength):
+        estimate = deconvolve(image, psf, boundary="reflect", strength=strength).estimate
+        return np.mean((estimate - scene) ** 2)
+
+    best = min(error(strength) for strength in np.logspace(-4, 1, 11))
+    assert 10 * np.log10(error("auto") / best) <= 0.3
+
+
+@pytest.mark.parametrize("shape", [(90000,), (300, 300), (40, 50, 60)])
+def test_neighbours_share_smoothed_noise_and_no_other(shape):
+    white = np.random.default_rng(0).standard_normal(shape)
+    noise = Noise.of(white)
+    assert (noise.near, noise.apart, noise.far) == pytest.approx((1, 1, 1), rel=0.03)
+    assert not noise.correlated
+    assert Noise.of(uniform_filter(white, 2)).correlated
 
 
 def test_noise_that_explains_too_little_gives_no_strength():
@@ -206,7 +238,7 @@ def test_noise_that_explains_too_little_gives_no_strength():
     image = np.zeros((32, 32))
     image[::8, ::8] = 1
     model = cosine_model([image], np.ones((9, 9)) / 81, "gradient")
-    assert satisfy_discrepancy(dataclasses.replace(model, noise=0.0)) is None
+    assert satisfy_discrepancy(model, noise=0.0) is None
 
 
 def test_noise_of_few_grey_levels():

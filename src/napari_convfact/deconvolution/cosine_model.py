@@ -21,6 +21,7 @@ import scipy.fft
 import scipy.signal
 
 from napari_convfact.convolution.prior import difference_power
+from napari_convfact.deconvolution.noise import Noise
 from napari_convfact.foundation.device import cpu_count
 
 # The histogram is over log10(ratio); a bin is 0.45 % wide.
@@ -46,8 +47,10 @@ class CosineModel:
         Number of coefficients in each bin.
     energy : numpy.ndarray
         Sum of their squares.
-    noise : float
-        Standard deviation of the image's noise (`noise_level`).
+    noise : Noise
+        Of the images.
+    prior : {"identity", "gradient"}
+        L.
 
     References
     ----------
@@ -60,7 +63,8 @@ class CosineModel:
     ratio: np.ndarray
     count: np.ndarray
     energy: np.ndarray
-    noise: float
+    noise: Noise
+    prior: str
 
     @property
     def size(self) -> float:
@@ -131,7 +135,7 @@ def cosine_model(
     bins: np.ndarray | None = None
     count = np.zeros(_BINS)
     energy = np.zeros(_BINS)
-    variances = []
+    noise = []
     for image in images:
         windows = [
             taper_window(n, k) if windowed else np.ones(n)
@@ -146,10 +150,10 @@ def cosine_model(
             squares = np.square(coefficients[slab], dtype=np.float64).ravel()
             count += np.bincount(index, minlength=_BINS)
             energy += np.bincount(index, squares, minlength=_BINS)
-        variances.append(noise_level(image) ** 2)
+        noise.append(Noise.of(image))
     ratio = 10 ** (_LOWEST + (np.arange(_BINS) + 0.5) * (_HIGHEST - _LOWEST) / _BINS)
     ratio[-1] = np.inf
-    return CosineModel(ratio, count, energy, math.sqrt(np.mean(variances)))
+    return CosineModel(ratio, count, energy, Noise.pooled(noise), prior)
 
 
 def taper_window(n: int, k: int) -> np.ndarray:
@@ -170,42 +174,6 @@ def taper(image: np.ndarray, windows: Sequence[np.ndarray]) -> np.ndarray:
     for axis, window in enumerate(windows):
         faded *= window.astype(image.dtype).reshape([-1] + [1] * (image.ndim - 1 - axis))
     return faded
-
-
-def noise_level(image: np.ndarray) -> float:
-    """Estimate the standard deviation of white Gaussian noise.
-
-    The image is differenced twice along every axis of at least three samples, which leaves
-    little of a blurred scene, and the noise is read off the median magnitude, which the rest
-    of the scene's edges hardly move. Where most differences are 0, as in an image of few grey
-    levels, it is read off their mean.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        Real, any number of axes.
-
-    Returns
-    -------
-    float
-        In the image's units; 0 if no axis is long enough.
-
-    References
-    ----------
-    .. [1] J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image
-       Understanding 64 (1996).
-    """
-    difference = image
-    axes = [axis for axis, n in enumerate(image.shape) if n >= 3]
-    if not axes:
-        return 0.0
-    for axis in axes:
-        difference = np.diff(difference, n=2, axis=axis)
-    magnitude = np.abs(difference)
-    # Of a normal distribution the median magnitude is 0.6745, the mean sqrt(2 / pi).
-    spread = float(np.median(magnitude)) / 0.6745
-    spread = spread or float(magnitude.mean(dtype=np.float64)) * math.sqrt(math.pi / 2)
-    return spread / math.sqrt(6) ** len(axes)
 
 
 def _score(residual: float, kept: float, size: float, weight: float) -> float:

@@ -82,8 +82,8 @@ def deconvolve(
         to what deviates from the mean.
     strength : float, "auto" or "discrepancy"
         Weight of the prior, for ``"tikhonov"``; noise-to-signal power ratio, for
-        ``"wiener"``. ``"auto"`` chooses it by generalized cross-validation, held up by the
-        L-curve where noise is correlated between samples (after resampling or JPEG),
+        ``"wiener"``. ``"auto"`` chooses it by generalized cross-validation, or at the corner of
+        the L-curve where samples share noise (after resampling, smoothing or JPEG),
         ``"discrepancy"`` so that the residual is as large as the noise that the image
         shows. It is chosen once and shared by all leading items, which stay comparable.
     rcond : float, optional

@@ -14,12 +14,14 @@ from napari_convfact.deconvolution.cosine_model import CosineModel
 # Strengths that the rules may choose, as powers of ten; float32 does justice to all of them.
 _WEAKEST, _STRONGEST = -6.0, 4.0
 
+# Cross-validation that ends here found no noise at all, which no photograph is without.
+_RUNAWAY = 2e-6
+
 # Thresholds that the rules may choose: no gain of the pseudo-inverse exceeds 100.
 _LEAST_RCOND = 1e-2
 
-# An L-curve bends where its curvature exceeds this. Cross-validation takes correlated noise, as
-# resampling and JPEG leave it, for signal, and is not followed below this part of the corner.
-_CORNER_CURVATURE, _CORNER_PART = 0.3, 0.1
+# An L-curve bends where its curvature exceeds this.
+_CORNER_CURVATURE = 0.3
 
 # Plain cross-validation (1.0) now and then chooses far too little where the noise is low.
 _WEIGHT = 1.2
@@ -48,10 +50,26 @@ class LCurve:
 
 
 def choose_automatically(model: CosineModel) -> tuple[float, str]:
-    """Return the strength by cross-validation, held up by the L-curve, and the rule's name."""
-    strength, corner = minimize_cross_validation(model), l_curve_corner(model)
-    if corner is not None and strength < _CORNER_PART * corner:
-        return _CORNER_PART * corner, "L-curve"
+    """Return the strength by a rule that suits the image's noise, and the rule's name.
+
+    Cross-validation is next to the best where the noise is white, and takes correlated noise
+    for signal. There, under the gradient prior, the corner of the L-curve is as good. Else the
+    residual is made as large as the noise between distant samples.
+    """
+    strength = minimize_cross_validation(model)
+    runaway = strength <= _RUNAWAY
+    if not (model.noise.correlated or runaway):
+        return strength, "generalized cross-validation"
+    corner = l_curve_corner(model) if model.prior == "gradient" else None
+    if corner is not None:
+        return max(strength, corner), "L-curve"
+    discrepancy = satisfy_discrepancy(model, model.noise.far)
+    if (
+        discrepancy is not None
+        and discrepancy > strength
+        and (runaway or model.prior == "identity")
+    ):
+        return discrepancy, "discrepancy"
     return strength, "generalized cross-validation"
 
 
@@ -79,8 +97,8 @@ def minimize_threshold_cross_validation(model: CosineModel) -> float:
     return math.sqrt(model.ratio[allowed][int(np.argmin(scores))])
 
 
-def satisfy_discrepancy(model: CosineModel) -> float | None:
-    """Return the strength whose residual is as large as the estimated noise.
+def satisfy_discrepancy(model: CosineModel, noise: float | None = None) -> float | None:
+    """Return the strength whose residual is as large as the noise, by default as estimated.
 
     None if even the weakest leaves more: then the noise was underestimated, or the PSF is not
     the image's.
@@ -90,7 +108,8 @@ def satisfy_discrepancy(model: CosineModel) -> float | None:
     .. [1] V. A. Morozov, "On the solution of functional equations by the method of
        regularization", Soviet Mathematics Doklady 7 (1966).
     """
-    noise_energy = model.size * model.noise**2
+    deviation = model.noise.near if noise is None else noise
+    noise_energy = model.size * deviation**2
 
     def excess(exponent: float) -> float:
         return model.residual(10**exponent) - noise_energy
