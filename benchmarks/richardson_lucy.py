@@ -93,17 +93,22 @@ def volume() -> np.ndarray:
 
 def photographed_volume(psf: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the scene within the picture, its blur, and the picture of some 200 photons."""
-    scene = volume()
-    wrapped = np.zeros_like(scene)
-    wrapped[tuple(slice(n) for n in psf.shape)] = psf
-    wrapped = np.roll(wrapped, [-(n // 2) for n in psf.shape], (0, 1, 2))
-    spectrum = scipy.fft.rfftn(scene) * scipy.fft.rfftn(wrapped)
-    blurred = scipy.fft.irfftn(spectrum, s=scene.shape).clip(min=0)
+    scene, blurred = blurred_volume(psf)
     inside = tuple(slice(m, m + n) for m, n in zip(MARGIN, SHAPE, strict=True))
     factor = 200 / blurred[inside].max()
     light = factor * blurred[inside]
     image = np.random.default_rng(1).poisson(light)
     return factor * scene[inside], light.astype(np.float32), image.astype(np.float32)
+
+
+def blurred_volume(psf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scene and its blur, margin included."""
+    scene = volume()
+    wrapped = np.zeros_like(scene)
+    wrapped[tuple(slice(n) for n in psf.shape)] = psf
+    wrapped = np.roll(wrapped, [-(n // 2) for n in psf.shape], (0, 1, 2))
+    spectrum = scipy.fft.rfftn(scene) * scipy.fft.rfftn(wrapped)
+    return scene, scipy.fft.irfftn(spectrum, s=scene.shape).clip(min=0)
 
 
 def filaments() -> np.ndarray:

@@ -60,15 +60,14 @@ def choose_automatically(model: CosineModel) -> tuple[float, str]:
     runaway = strength <= _RUNAWAY
     if not (model.noise.correlated or runaway):
         return strength, "generalized cross-validation"
-    corner = l_curve_corner(model) if model.prior == "gradient" else None
-    if corner is not None:
-        return max(strength, corner), "L-curve"
+    if model.prior == "gradient":
+        corner = l_curve_corner(model)
+        if corner is not None:
+            return max(strength, corner), "L-curve"
+        if not runaway:
+            return strength, "generalized cross-validation"
     discrepancy = satisfy_discrepancy(model, model.noise.far)
-    if (
-        discrepancy is not None
-        and discrepancy > strength
-        and (runaway or model.prior == "identity")
-    ):
+    if discrepancy is not None and discrepancy > strength:
         return discrepancy, "discrepancy"
     return strength, "generalized cross-validation"
 
