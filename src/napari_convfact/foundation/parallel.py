@@ -16,23 +16,33 @@ T = TypeVar("T")
 def run_all(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run tasks that release the interpreter lock, on all processors.
 
-    An exception of a task, or an interrupt of the caller, cancels those that have not begun.
+    The calling thread takes part: it runs the first task, and then whatever no other thread has
+    begun. An exception of a task, or an interrupt of the caller, cancels those that have not
+    begun.
 
     Parameters
     ----------
     tasks : sequence of callable
-        Without arguments. They must not call `run_all` themselves.
+        Without arguments.
 
     Returns
     -------
     list
         What they return, in their order.
     """
-    if len(tasks) == 1:
-        return [tasks[0]()]
-    futures = [_pool(os.getpid()).submit(task) for task in tasks]
+    if not tasks:
+        return []
+    first, *rest = tasks
+    futures = [_pool(os.getpid()).submit(task) for task in rest]
     try:
-        return [future.result() for future in futures]
+        own = {0: first()}
+        for number, future in enumerate(futures, start=1):
+            if future.cancel():
+                own[number] = tasks[number]()
+        return [
+            own[number] if number in own else futures[number - 1].result()
+            for number in range(len(tasks))
+        ]
     finally:
         for future in futures:
             future.cancel()
@@ -42,4 +52,4 @@ def run_all(tasks: Sequence[Callable[[], T]]) -> list[T]:
 @cache
 def _pool(_process: int) -> ThreadPoolExecutor:
     # Threads do not survive a fork, so that each process has its own pool.
-    return ThreadPoolExecutor(cpu_count(), thread_name_prefix="convfact")
+    return ThreadPoolExecutor(max(1, cpu_count() - 1), thread_name_prefix="convfact")
