@@ -16,6 +16,8 @@ from napari_convfact.foundation.device import cpu_count
 # Larger images are probed on a part of this many samples.
 _PROBE_SAMPLES = 2**22
 _BUDGET_SECONDS = 0.1
+# Short runs are repeated over some milliseconds, in which other work comes and goes.
+_MOST_RUNS = 25
 # What takes longer is timed once.
 _LONG_SECONDS = 0.5
 
@@ -31,12 +33,12 @@ def seconds(call: Callable[[], object], *, budget: float = _BUDGET_SECONDS) -> f
     call : callable
         Without arguments.
     budget : float
-        No further run is begun after so many seconds; there are one to five.
+        No further run is begun after so many seconds; there are one to twenty-five.
     """
     call()
     begin = time.perf_counter()
     times: list[float] = []
-    while len(times) < 5 and (not times or time.perf_counter() - begin < budget):
+    while len(times) < _MOST_RUNS and (not times or time.perf_counter() - begin < budget):
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)

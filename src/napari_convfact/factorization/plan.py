@@ -36,7 +36,7 @@ _STARTS = 96
 # What a search may hold: taps times samples of the kernel, for all starts at once.
 _MOST_ENTRIES = 2**25
 # Ways that take up to so many times as long as the fastest may be faster at another moment.
-_RIVAL = 2.0
+_RIVAL = 3.0
 
 
 @dataclass(frozen=True, eq=False)
