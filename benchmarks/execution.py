@@ -53,7 +53,8 @@ def cases_2d() -> dict[str, Chain]:
     for n in (5, 7, 11, 15, 31):
         taps = gaussian(n, n / 6)
         chains[f"separable {n}"] = Chain.separable([taps / taps.sum()] * 2)
-    chains["5x5, direct"] = Chain.of([random.uniform(0, 0.1, (5, 5))])
+    for n in (5, 7, 15):
+        chains[f"{n}x{n}, as it is"] = Chain.of([random.uniform(0, 0.1, (n, n))])
     return chains
 
 
