@@ -147,11 +147,12 @@ class GaborTiles:
         return Reach((self.bank.reach,) * self.ndim, (_TAIL,) * self.ndim)
 
     def filter(self, padded: tuple[int, ...]) -> TileFilter:
-        """Return what filters windows; the bank keeps its spectra."""
+        """Return what filters windows; the bank keeps the spectra of their size alone."""
         from napari_convfact.gabor.reductions import color_maps
         from napari_convfact.gabor.responses import gabor_filter
 
         del padded
+        self.bank.release()
         p, wanted = self.parameters, self._wanted
         names = [*wanted, *(n for n in _COLOUR_MAPS if p.colours and n not in wanted)]
 

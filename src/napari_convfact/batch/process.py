@@ -13,6 +13,7 @@ from napari_convfact.batch.method import TileFilter, TileMethod
 from napari_convfact.batch.source import read_window
 from napari_convfact.batch.tiles import Tile, Tiling
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.storage.zarr_files import one_thread_per_processor
 
 _MOST_HALVINGS = 4
 
@@ -92,7 +93,7 @@ def process_tile_job(
     """Do what `process_tile` does, as a job that can be cancelled."""
     costs = Costs()
     values = yield from compute_tile(source, box, halo, plan, costs)
-    with costs.phase("writing"):
+    with costs.phase("writing"), one_thread_per_processor():
         destination.write(box, values)
     return costs
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.edges import source_index
+from napari_convfact.storage.zarr_files import one_thread_per_processor
 
 #: What planes that are read ahead take, and what reading them takes at its peak.
 SLAB_BYTES = 24e6
@@ -118,7 +119,7 @@ def _read(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
     """Slice data, chunked ones part by part: a reader holds all chunks of what it is asked for."""
     chunks = getattr(data, "chunks", None)
     if not chunks:
-        return np.asarray(data[where])
+        return _load(data, where)
     depths = [c if isinstance(c, int) else c[0] for c in chunks]  # dask lists all sizes
     spans = [
         range(w, w + 1) if isinstance(w, int) else range(*w.indices(n))
@@ -131,7 +132,7 @@ def _read(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
         0 if isinstance(w, int) else t // c for w, t, c in zip(where, touched, depths, strict=True)
     ]
     if math.prod(touched) * np.dtype(data.dtype).itemsize <= _AT_ONCE or max(counts) < 2:
-        return np.asarray(data[where])
+        return _load(data, where)
     axis = counts.index(max(counts))
     c, span = depths[axis], spans[axis]
     middle = (span.start // c + counts[axis] // 2) * c
@@ -140,6 +141,11 @@ def _read(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
         for a, b in ((span.start, middle), (middle, span.stop))
     ]
     return np.concatenate(parts, sum(isinstance(w, slice) for w in where[:axis]))
+
+
+def _load(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
+    with one_thread_per_processor():
+        return np.asarray(data[where])
 
 
 class Slabs:

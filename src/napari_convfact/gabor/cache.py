@@ -26,6 +26,11 @@ class BandCache:
         bands = (band for kept in self._shapes.values() for band in kept.values())
         return sum(band.values.nbytes for band in bands)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._shapes.clear()
+
     def get(self, shape: Hashable, kernel: Hashable, make: Callable[[], Band]) -> Band:
         """Return the band of a kernel for a shape, made if it is not there."""
         with self._lock:

@@ -191,6 +191,10 @@ class GaborBank:
 
         return self._cache.get((tuple(shape), dtype, str(device)), (scale, orientation), make)
 
+    def release(self) -> None:
+        """Free the spectra that are kept for the next image."""
+        self._cache.clear()
+
     def wave(self, scale: int, orientation: int) -> Wave:
         """Return the parameters of one kernel."""
         direction = tuple(map(float, self.directions[orientation]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_convfact.foundation.device import cpu_count
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.provenance import METADATA_KEY
 from napari_convfact.storage.zarr_axes import StoredAxes, short_unit
@@ -45,6 +47,18 @@ def read(path: Path) -> SpatialImage:
         tuple(short_unit(axis.get("unit")) for axis in axes),
         tuple(axis["name"] for axis in axes),
     )
+
+
+@contextmanager
+def one_thread_per_processor() -> Iterator[None]:
+    """Let zarr read and write with as many threads as there are processors inside the block.
+
+    By itself it takes ten at once, each of which keeps memory of its own for reuse.
+    """
+    import zarr
+
+    with zarr.config.set({"async.concurrency": cpu_count()}):
+        yield
 
 
 def read_levels(path: str | Path) -> list[Any]:
