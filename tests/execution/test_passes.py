@@ -1,10 +1,12 @@
 """The fused pass against direct convolution by scipy."""
 
+import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import scipy.signal
 import torch
 
 from napari_convfact.convolution.boundary import pad
-from napari_convfact.execution import tiling
+from napari_convfact.execution import fused, tiling, vectors
 from napari_convfact.execution.chain import Chain
 from napari_convfact.execution.passes import FusedPass
 from napari_convfact.foundation.parallel import run_all
@@ -133,6 +135,20 @@ def test_boxes_do_not_show(monkeypatch, box):
         assert relative_error(result, expected) <= 1e-12
 
 
+@pytest.mark.parametrize("factors", [[(3, 3), (3, 3)], [(7, 1), (1, 7)], [(5, 5)]])
+def test_a_result_does_not_depend_on_where_a_box_begins(factors):
+    """To the bit: what is computed in tiles is what is computed whole."""
+    chain = random_chain(factors)
+    disk = Chain.of([(np.hypot(*np.indices((7, 7)) - 3) <= 3.2) / 37])
+    x = torch.rand(40, 90, generator=torch.Generator().manual_seed(0))
+    for apply in (FusedPass([chain]), FusedPass([disk])):
+        none = (0, 0)
+        whole = apply(x, "zero", before=none, after=none)
+        for rows in (1, 2, 3):
+            part = apply(x[rows:], "zero", before=none, after=none)
+            assert torch.equal(part, whole[rows:])
+
+
 @pytest.mark.parametrize("shape", [(2048, 1, 2048), (64, 256, 256), (1, 1, 10), (3, 5000, 7)])
 def test_boxes_cover_the_output_once(shape):
     count = np.zeros(shape, np.uint8)
@@ -185,6 +201,13 @@ np.testing.assert_allclose(result, scipy.ndimage.convolve(image, kernel), rtol=1
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": tmp_path}
     environment = os.environ | {name: str(value) for name, value in plain.items()}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+def test_the_cache_of_compiled_passes_follows_the_vectors():
+    """Else an update would go on with what an older version compiled, and be wrong."""
+    text = Path(vectors.__file__).read_text(encoding="utf-8")
+    text += f"{tiling.LINE_BYTES} {tiling.BLOCK_LINES}"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == fused.VECTORS_HASH
 
 
 def test_threads_may_run_passes_at_the_same_time():

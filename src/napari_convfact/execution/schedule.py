@@ -35,9 +35,9 @@ class Schedule:
     stages : numpy.ndarray
         int64, ``(n_stages, 10)``: source ring; target ring or `OUTPUT`; slabs by which the
         stage lags behind the input; rows and columns that later stages need more than the
-        output has; where the taps begin that both slabs of a pair need, those of the first
-        alone and those of the second alone, and where these end; whether to add to what the
-        target holds.
+        output has; where the taps begin of the first slab of a pair alone, those that both
+        slabs need and those of the second alone, and where these end; whether to add to what
+        the target holds.
     taps : numpy.ndarray
         int64, ``(n_taps, 3)``: slab, counted from the first of the pair, row and column of
         each tap in the source.
@@ -179,22 +179,31 @@ def _window_taps(factor: np.ndarray, dilation: int) -> tuple[np.ndarray, np.ndar
 def _pair_taps(taps: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Merge the taps of a pair of slabs.
 
+    Both slabs sum their taps in one order, so that a result does not depend on where a pair
+    begins. Windows without gaps can share their taps, others are kept apart.
+
     Returns
     -------
     taps : numpy.ndarray
-        ``(n, 3)``: first those that both need, then those of the first slab alone, then those
-        of the second.
+        ``(n, 3)``: first those of the first slab alone, then those that both need, then those
+        of the second alone.
     weights : numpy.ndarray
         ``(n, 2)``.
     sizes : list of int
         How many taps there are of each kind.
     """
-    both = np.concatenate([taps, taps + np.array([1, 0, 0])])
-    merged, place = np.unique(both, axis=0, return_inverse=True)
-    first, second = place.ravel()[: len(taps)], place.ravel()[len(taps) :]
-    table = np.zeros((len(merged), 2))
-    table[first, 0], table[second, 1] = weights, weights
-    shared = np.intersect1d(first, second)
-    groups = [shared, np.setdiff1d(first, shared), np.setdiff1d(second, shared)]
-    order = np.concatenate(groups)
-    return merged[order], table[order], [len(group) for group in groups]
+    of_first = {tuple(tap): weight for tap, weight in zip(taps.tolist(), weights, strict=True)}
+    of_second = {(slab + 1, *place): weight for (slab, *place), weight in of_first.items()}
+    alone = [tap for tap in of_first if tap not in of_second]
+    shared = [tap for tap in of_first if tap in of_second]
+    last = [tap for tap in of_second if tap not in of_first]
+    order_of_second = [(slab - 1, *place) for slab, *place in shared + last]
+    if alone + shared != order_of_second:
+        alone, shared, last = list(of_first), [], list(of_second)
+    order = alone + shared + last
+    kinds = [(1, 0)] * len(alone) + [(1, 1)] * len(shared) + [(0, 1)] * len(last)
+    table = [
+        (first * of_first.get(tap, 0.0), second * of_second.get(tap, 0.0))
+        for tap, (first, second) in zip(order, kinds, strict=True)
+    ]
+    return np.array(order), np.array(table), [len(alone), len(shared), len(last)]

@@ -3,8 +3,9 @@
 LLVM does not find vectors by itself where the number of taps is not known when it compiles.
 Vectors of 64 bytes are one register with AVX-512; on other processors LLVM splits them.
 
-Numba's cache watches the file of the function that it compiled, which is ``fused.py``: whoever
-changes this file has to touch that one.
+Numba's cache knows ``fused.py``, whose functions it compiled, by its contents, and would go on
+using what it made of an older version of this file: ``fused.py`` names the version, and a test
+holds it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def weighted_sum(
     weights : array
         ``(n_taps, 2)``, contiguous.
     ends : int64 array of four
-        Where the taps begin that both targets have, those of the first alone and those of the
+        Where the taps begin of the first target alone, those that both have and those of the
         second alone, and where these end.
     add : bool
     """
@@ -129,7 +130,7 @@ class _Block:
             with otherwise:
                 for _, total in both:
                     builder.store(ir.Constant(self.vector, [0.0] * self.lanes), total)
-        for kind, receivers in enumerate(((0, 1), (0,), (1,))):
+        for kind, receivers in enumerate(((0,), (0, 1), (1,))):
             self._add_taps(kind, lines, {target: totals[target] for target in receivers})
         for place, total in both:
             self._store(builder.load(total), place)
