@@ -180,14 +180,19 @@ def test_the_l_curve_is_monotonic():
     assert l_curve(model, [0.5]).residual_norm[0] == np.sqrt(model.residual(0.5))
 
 
-def test_correlated_noise_is_not_taken_for_signal():
-    """Cross-validation alone asks for the least strength there is."""
+def image_with_shared_noise(smooth, size):
+    """A smooth scene behind a Gaussian PSF, with smoothed noise of standard deviation 0.02."""
     rng = np.random.default_rng(0)
     psf = np.outer(*[np.exp(-(np.arange(-6, 7) ** 2) / 8)] * 2)
     psf /= psf.sum()
     scene = np.cumsum(np.cumsum(rng.standard_normal((128, 128)), 0), 1)
-    noise = gaussian_filter(rng.standard_normal(scene.shape), 0.7)
-    image = convolve(scene, psf, mode="reflect") / scene.std() + 0.02 * noise / noise.std()
+    noise = smooth(rng.standard_normal(scene.shape), size)
+    return convolve(scene, psf, mode="reflect") / scene.std() + 0.02 * noise / noise.std(), psf
+
+
+def test_correlated_noise_is_not_taken_for_signal():
+    """Cross-validation alone asks for the least strength there is."""
+    image, psf = image_with_shared_noise(gaussian_filter, 0.7)
     model = cosine_model([image], psf, "gradient")
     strength, rule = choose_automatically(model)
     assert minimize_cross_validation(model) < 1e-5
@@ -196,12 +201,7 @@ def test_correlated_noise_is_not_taken_for_signal():
 
 
 def test_under_the_identity_prior_correlated_noise_leaves_a_residual_of_its_size():
-    rng = np.random.default_rng(0)
-    psf = np.outer(*[np.exp(-(np.arange(-6, 7) ** 2) / 8)] * 2)
-    psf /= psf.sum()
-    scene = np.cumsum(np.cumsum(rng.standard_normal((128, 128)), 0), 1)
-    noise = uniform_filter(rng.standard_normal(scene.shape), 3)
-    image = convolve(scene, psf, mode="reflect") / scene.std() + 0.02 * noise / noise.std()
+    image, psf = image_with_shared_noise(uniform_filter, 3)
     model = cosine_model([image], psf, "identity")
     strength, rule = choose_automatically(model)
     assert rule == "discrepancy"
