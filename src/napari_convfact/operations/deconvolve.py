@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _OF_THE_FACES = ("center", "match_voxels", "residual", "spectrum")
 # Padded float32 volumes at the peak, as measured: direct filters, conjugate gradients,
 # Richardson-Lucy with an automatic stop. The image and the result come on top.
-_DIRECT, _ITERATIVE, _MULTIPLICATIVE = 5, 10.5, 11
+_DIRECT, _ITERATIVE, _MULTIPLICATIVE = 5, 11.5, 11
 _VOLUMES = {
     ("tikhonov", True): _ITERATIVE,
     ("tikhonov", False): _DIRECT,
