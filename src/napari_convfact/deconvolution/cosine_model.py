@@ -50,7 +50,7 @@ class CosineModel:
     noise : Noise
         Of the images.
     prior : {"identity", "gradient"}
-        L.
+        L: the identity, or the forward differences along all axes.
 
     References
     ----------

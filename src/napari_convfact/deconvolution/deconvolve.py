@@ -82,10 +82,11 @@ def deconvolve(
         to what deviates from the mean.
     strength : float, "auto" or "discrepancy"
         Weight of the prior, for ``"tikhonov"``; noise-to-signal power ratio, for
-        ``"wiener"``. ``"auto"`` chooses it by generalized cross-validation, or at the corner of
-        the L-curve where samples share noise (after resampling, smoothing or JPEG),
-        ``"discrepancy"`` so that the residual is as large as the noise that the image
-        shows. It is chosen once and shared by all leading items, which stay comparable.
+        ``"wiener"``. ``"auto"`` chooses it by generalized cross-validation. Where samples
+        share noise (after resampling, smoothing or JPEG) it takes the corner of the L-curve
+        or, under the identity prior, makes the residual as large as the noise between distant
+        samples. ``"discrepancy"`` makes the residual as large as the noise between
+        neighbours. It is chosen once and shared by all leading items, which stay comparable.
     rcond : float, optional
         Threshold of the pseudo-inverse, relative to the largest ``|H|``; no gain exceeds
         its inverse. By default it is chosen by generalized cross-validation, from 0.01 to
