@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ VOXEL_SIZE, UNITS, AXES = (0.3, 0.1, 0.1), ("um",) * 3, ("z", "y", "x")
 
 
 def make_volume(path: Path, megavoxels: int) -> tuple[int, ...]:
-    """Write a uint16 volume of 128 planes of noisy beads and return its shape."""
-    edge = 64 * round((megavoxels * 1e6 / 128) ** 0.5 / 64)
+    """Write 128 planes of noisy beads, uint16, so many voxels at least; return the shape."""
+    edge = 256 * math.ceil((megavoxels * 1e6 / 128) ** 0.5 / 256)
     shape = (128, edge, edge)
     rng = np.random.default_rng(0)
     image = SpatialImage(zarr.empty(shape, dtype="u2"), "beads", VOXEL_SIZE, UNITS, AXES)

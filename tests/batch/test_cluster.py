@@ -1,5 +1,6 @@
 """Tiles on other processes: the same voxels, whatever happens to them."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,6 +27,23 @@ def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
 
 
+def test_a_run_leaves_the_environment_as_it_was(files, tmp_path):
+    before = dict(os.environ)
+    options = replace(limit(50), scheduler="local:1")
+    run(tiled_job(wiener(files, tmp_path / "a.ome.zarr"), options))
+    assert dict(os.environ) == before
+
+
+def worker_processes():
+    """Return dask's workers: spawned by this process, or forked by the one that it started."""
+    own = psutil.Process()
+    return [
+        child
+        for child in own.children(recursive=True)
+        if child.ppid() != own.pid or "spawn_main" in " ".join(child.cmdline())
+    ]
+
+
 def test_a_killed_worker_costs_no_tile(files, tmp_path):
     slow = {"method": "richardson-lucy", "iterations": 30, "accelerate": False}
     expected = tmp_path / "expected.ome.zarr"
@@ -36,11 +54,7 @@ def test_a_killed_worker_costs_no_tile(files, tmp_path):
     def kill_one(step):
         watch(step)  # what is done stays as it is, also what the dead worker did
         if step.done and not killed:
-            workers = [
-                child
-                for child in psutil.Process().children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
-            ]
+            workers = worker_processes()
             assert len(workers) == 2
             workers[0].kill()
             killed.append(workers[0].pid)

@@ -19,7 +19,6 @@ from napari_convfact.batch.registry import tiled_operation
 from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.store import Destination
 from napari_convfact.batch.tiles import Tiling
-from napari_convfact.foundation.device import cpu_count
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.registry import find_operation
@@ -34,13 +33,6 @@ _TOGETHER = 8
 # The plan is for one tile in a process, however many threads a worker was given.
 _one_tile = threading.Lock()
 _SECONDS_BETWEEN_LOOKS = 0.1
-# A tile takes seconds: what dask does many times a second to watch short tasks costs more
-# than it tells.
-_WATCHING = {
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.tick.interval": "1s",
-    "distributed.admin.system-monitor.interval": "5s",
-}
 
 
 def local_workers(scheduler: str | None) -> int:
@@ -176,8 +168,9 @@ def reopen(manifest: Manifest) -> tuple[dict[str, SpatialImage], Prepared]:
 @contextmanager
 def _client(scheduler: str) -> Iterator[Client]:
     try:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
+
+        from napari_convfact.batch.local_cluster import local_cluster
     except ImportError as error:
         raise ValueError(
             "A scheduler needs dask: pip install 'napari-convfact[cluster]'."
@@ -186,19 +179,5 @@ def _client(scheduler: str) -> Iterator[Client]:
         with Client(scheduler) as client:
             yield client
         return
-    workers = local_workers(scheduler)
-    threads = str(max(1, cpu_count() // workers))
-    # The nanny sets these before a worker starts, when the libraries read them.
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    with (
-        dask.config.set(_WATCHING | {"distributed.nanny.pre-spawn-environ": limits}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address=None,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with local_cluster(local_workers(scheduler)) as cluster, Client(cluster) as client:
         yield client
