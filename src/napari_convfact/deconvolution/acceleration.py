@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_convfact.deconvolution.blocks import map_blocks, total
+from napari_convfact.foundation.blocks import map_blocks, total
 
 
 class Extrapolation:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from napari_convfact.deconvolution.acceleration import Extrapolation
-from napari_convfact.deconvolution.blocks import map_blocks, total
 from napari_convfact.deconvolution.poisson import PoissonModel
 from napari_convfact.deconvolution.stopping import HeldOutError
 from napari_convfact.deconvolution.total_variation import total_variation_denominator
+from napari_convfact.foundation.blocks import map_blocks, total
 
 # Darker than any photon; smaller numbers would slow the processor down.
 _DARK = 1e-30

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop, pad, pad_adjoint, source_index
 from napari_convfact.convolution.operator import Convolution
-from napari_convfact.deconvolution.blocks import map_blocks, total
 from napari_convfact.foundation import fft
+from napari_convfact.foundation.blocks import map_blocks, total
 
 # A scene sample that sends less than this part of its light into the picture is left dark:
 # the data say nothing about it.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from napari_convfact.convolution.circulant import transfer_function
-from napari_convfact.deconvolution.blocks import map_blocks, total
 from napari_convfact.foundation import fft
+from napari_convfact.foundation.blocks import map_blocks, total
 
 HELD_OUT = 0.1
 _PATIENCE = 3

@@ -25,7 +25,7 @@ from napari_convfact.gabor.torus import (
     add_box,
     invert_box,
     mirror_frequencies,
-    take_box,
+    weighted_box,
 )
 
 #: Share of the largest coverage below which the residual channel helps out. In between
@@ -157,12 +157,12 @@ def _changes(
         if not change.any():
             continue
         band = bank.band(layout.torus, scale, orientation, real, spectrum.device)
-        gain = band.values * take_box(scaling, band.start, band.values.shape)
-        product = take_box(spectrum, band.start, gain.shape) * gain
+        gain = weighted_box(scaling, band.values, band.start)
+        product = weighted_box(spectrum, gain, band.start)
         response = invert_box(product, band.start, layout.torus, origin, layout.torus)
         mask = layout.pad(torch.as_tensor(change, dtype=real).to(spectrum.device))
         edited = fft.fftn(response * mask, layout.torus)
-        add_box(changes, take_box(edited, band.start, gain.shape) * gain, band.start)
+        add_box(changes, weighted_box(edited, gain, band.start), band.start)
         yield Step(done, math.prod(bank.shape), f"Scale {scale + 1}, edited")
     return changes
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_convfact.foundation.blocks import map_blocks
 from napari_convfact.gabor.kernels import GaborBank
 
 #: Tuning, in spacings between orientations, at which a sum over them is free of bias.
@@ -53,22 +55,33 @@ class OrientationSum:
 
     def add(self, orientation: int, energy: Tensor) -> None:
         """Take the energy of one kernel of the current scale."""
-        weight = energy.pow(self.power / 2)
-        self._scale_weight += weight
-        self._scale_energy += energy
         direction = self.bank.directions[orientation]
-        for (i, j), total in zip(self.products, self._scale_tensor, strict=True):
-            total.add_(weight, alpha=float(direction[i] * direction[j]))
+        shares = [float(direction[i] * direction[j]) for i, j in self.products]
+
+        def add(energy: Tensor, weights: Tensor, energies: Tensor, *totals: Tensor) -> None:
+            weight = energy.pow(self.power / 2)
+            weights += weight
+            energies += energy
+            for share, total in zip(shares, totals, strict=True):
+                total.add_(weight, alpha=share)
+
+        map_blocks(add, energy, self._scale_weight, self._scale_energy, *self._scale_tensor)
 
     def end_scale(self) -> None:
         """Close the current scale."""
-        share = self._scale_energy / self._scale_weight.clamp_min(_tiny(self.energy))
-        for total, part in zip(self._tensor, self._scale_tensor, strict=True):
-            total.addcmul_(share, part)
-            part.zero_()
-        self.energy += self._scale_energy
-        self._scale_energy.zero_()
-        self._scale_weight.zero_()
+        tiny, count = _tiny(self.energy), len(self.products)
+
+        def end(energy: Tensor, energies: Tensor, weights: Tensor, *tensors: Tensor) -> None:
+            share = energies / weights.clamp_min(tiny)
+            for total, part in zip(tensors[:count], tensors[count:], strict=True):
+                total.addcmul_(share, part)
+                part.zero_()
+            energy += energies
+            energies.zero_()
+            weights.zero_()
+
+        of_scale = (self._scale_energy, self._scale_weight)
+        map_blocks(end, self.energy, *of_scale, *self._tensor, *self._scale_tensor)
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return orientation and coherence.
@@ -81,17 +94,31 @@ class OrientationSum:
         coherence : torch.Tensor
             ``(*shape)``, from 0 where no orientation stands out to 1 for a grating.
         """
-        weight = self.energy.clamp_min(_tiny(self.energy))
-        tensor = [part / weight for part in self._tensor]
+        count = 1 if self.bank.ndim == 2 else self.bank.ndim
+        orientation = self.energy.new_empty((count, *self.energy.shape))
+        coherence = torch.empty_like(self.energy)
+        solve = partial(self._solve, self._grating_anisotropy())
+        map_blocks(solve, self.energy, coherence, *orientation, *self._tensor)
+        return orientation[0] if self.bank.ndim == 2 else orientation, coherence
+
+    def _solve(self, most: float, energy: Tensor, coherence: Tensor, *others: Tensor) -> None:
+        """Write coherence and orientation of a block; `most` is the anisotropy of coherence 1."""
+        orientation, tensors = others[: -len(self.products)], others[-len(self.products) :]
+        weight = energy.clamp_min(_tiny(energy))
+        tensor = [part / weight for part in tensors]
         if self.bank.ndim == 2:
             yy, yx, xx = tensor
-            orientation = torch.remainder(torch.atan2(2 * yx, xx - yy) / 2, math.pi)
+            angle = torch.remainder(torch.atan2(2 * yx, xx - yy) / 2, math.pi)
             # Just below zero, remainder can round up to pi itself.
-            orientation[orientation >= math.pi] = 0
+            angle[angle >= math.pi] = 0
+            components = [angle]
             anisotropy = torch.hypot(2 * yx, xx - yy)
         else:
-            orientation, anisotropy = _principal_axis(tensor, self.products)
-        return orientation, (anisotropy / self._grating_anisotropy()).clamp(0, 1)
+            axis, anisotropy = _principal_axis(tensor, self.products)
+            components = [*axis]
+        for target, values in zip(orientation, components, strict=True):
+            target.copy_(values)
+        coherence.copy_((anisotropy / most).clamp_(0, 1))
 
     def _grating_anisotropy(self) -> float:
         """Return the anisotropy of gratings along the bank's own wave vectors, on average."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from napari_convfact.foundation.blocks import map_blocks
 from napari_convfact.gabor.kernels import GaborBank
 from napari_convfact.gabor.orientation import OrientationSum, orientation_colors
 
@@ -49,10 +51,12 @@ class Reduction:
         self.orientations = None
         if _ORIENTED & arrays.keys():
             self.orientations = OrientationSum(bank, shape, dtype, device)
-        self.strongest = None
+        self.strongest = self.scale = None
         if _STRONGEST & arrays.keys():
             self.strongest = torch.full(shape, -1.0, dtype=dtype, device=device)
+        if "strongest_scale" in arrays:
             self.scale = torch.zeros(shape, dtype=torch.uint8, device=device)
+        self._energy = torch.empty(shape, dtype=dtype, device=device)
 
     def add(self, scale: int, orientation: int, response: Tensor) -> None:
         """Take the response of one kernel; scales come one after the other."""
@@ -65,14 +69,16 @@ class Reduction:
             write_energy(response, self.arrays["energy"][where])
         if self.orientations is None and self.strongest is None:
             return
-        energy = magnitude_squared(response)
+        map_blocks(_square, response, self._energy)
         if self.orientations is not None:
-            self.orientations.add(orientation, energy)
+            self.orientations.add(orientation, self._energy)
             if orientation == self.bank.shape[1] - 1:
                 self.orientations.end_scale()
-        if self.strongest is not None:
-            self.scale[energy > self.strongest] = scale
-            torch.maximum(self.strongest, energy, out=self.strongest)
+        if self.strongest is None:
+            return
+        if self.scale is not None:
+            map_blocks(partial(_note_scale, scale), self._energy, self.strongest, self.scale)
+        map_blocks(_keep_largest, self._energy, self.strongest)
 
     def finish(self) -> None:
         """Write the maps."""
@@ -81,7 +87,9 @@ class Reduction:
             maps["orientation"], maps["coherence"] = self.orientations.result()
             maps["total_energy"] = self.orientations.energy
         if self.strongest is not None:
-            maps |= {"strongest": self.strongest, "strongest_scale": self.scale}
+            maps["strongest"] = self.strongest
+        if self.scale is not None:
+            maps["strongest_scale"] = self.scale
         for name in maps.keys() & self.arrays.keys():
             vectors = name == "orientation" and self.bank.ndim == 3
             where: Any = (slice(None), *self.frame) if vectors else self.frame
@@ -100,19 +108,28 @@ def empty_output(name: str, bank: GaborBank, image: np.ndarray) -> np.ndarray:
     return np.empty(shape, dtype=np.uint8 if name == "strongest_scale" else dtype)
 
 
-def magnitude_squared(response: Tensor) -> Tensor:
-    """Return the squared magnitudes of complex values."""
-    return response.real.square().addcmul_(response.imag, response.imag)
-
-
 def write_energy(response: Tensor, target: np.ndarray) -> None:
-    """Write the squared magnitudes into an array without another copy where that is possible."""
-    if response.device.type != "cpu":
-        target[...] = magnitude_squared(response).cpu().numpy()
-        return
-    energy = torch.from_numpy(target)
+    """Write the squared magnitudes into an array."""
+    if response.device.type == "cpu":
+        map_blocks(_square, response, torch.from_numpy(target))
+    else:
+        energy = torch.empty(response.shape, dtype=response.real.dtype, device=response.device)
+        _square(response, energy)
+        target[...] = energy.cpu().numpy()
+
+
+def _square(response: Tensor, energy: Tensor) -> None:
     torch.mul(response.real, response.real, out=energy)
     energy.addcmul_(response.imag, response.imag)
+
+
+def _note_scale(scale: int, energy: Tensor, strongest: Tensor, scales: Tensor) -> None:
+    # Scales only grow, so that the largest is the last; filling by a mask is ten times slower.
+    torch.maximum(scales, (energy > strongest).to(scales.dtype).mul_(scale), out=scales)
+
+
+def _keep_largest(energy: Tensor, strongest: Tensor) -> None:
+    torch.maximum(strongest, energy, out=strongest)
 
 
 def color_maps(maps: Mapping[str, np.ndarray], *, gain: float | None = None) -> np.ndarray:

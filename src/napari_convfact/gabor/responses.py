@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.threads import on_one_torch_thread
 from napari_convfact.foundation.validate import check_image
 from napari_convfact.gabor.frame import check_weights, measure_frame, reconstruct_image
 from napari_convfact.gabor.kernels import GaborBank
@@ -236,6 +237,9 @@ class GaborResponses:
             raise ValueError(
                 f"Unknown output {unknown[0]!r}: choose from {', '.join((*STACKS, *MAPS))}."
             )
+        return on_one_torch_thread(self._compute(outputs))
+
+    def _compute(self, outputs: Sequence[str]) -> Job[dict[str, np.ndarray]]:
         arrays = {name: empty_output(name, self.bank, self.image) for name in outputs}
         total = len(self._frames) * self.bank.shape[0] * self.bank.shape[1]
         steps = itertools.count(1)
@@ -249,6 +253,9 @@ class GaborResponses:
 
     def band_energies_job(self) -> Job[tuple[list[np.ndarray], list[int]]]:
         """Compute `band_energies` (a job)."""
+        return on_one_torch_thread(self._band_energies())
+
+    def _band_energies(self) -> Job[tuple[list[np.ndarray], list[int]]]:
         strides = self.strides
         leading = self.image.shape[: -self.bank.ndim]
         energies = []
@@ -266,6 +273,9 @@ class GaborResponses:
     def reconstruct_job(self, weights: Any = None, *, residual: float = 1.0) -> Job[np.ndarray]:
         """Compute `reconstruct` (a job)."""
         values = check_weights(weights, self.bank.shape, self.image)
+        return on_one_torch_thread(self._reconstruct(values, residual))
+
+    def _reconstruct(self, values: np.ndarray, residual: float) -> Job[np.ndarray]:
         masked = values.ndim > 2
         scalars = np.ones(self.bank.shape) if masked else values
         dtype = getattr(torch, str(self.image.dtype))

@@ -9,7 +9,7 @@ from torch import Tensor
 from napari_convfact.gabor.frame import centered_spectrum
 from napari_convfact.gabor.kernels import GaborBank
 from napari_convfact.gabor.spectra import Band
-from napari_convfact.gabor.torus import Layout, invert_box, take_box
+from napari_convfact.gabor.torus import Layout, invert_box, weighted_box
 
 
 def stream_responses(
@@ -41,7 +41,7 @@ def stream_responses(
 
 def _respond(spectrum: Tensor, band: Band, layout: Layout, stride: int) -> Tensor:
     gain = band.values
-    product = take_box(spectrum, band.start, gain.shape) * gain
+    product = weighted_box(spectrum, gain, band.start)
     torus = [n // stride for n in layout.torus]
     before = [b // stride for b in layout.before]
     window = [-(-n // stride) for n in layout.shape]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_convfact.convolution.boundary import PADDINGS, pad
 from napari_convfact.foundation import fft
+from napari_convfact.foundation.blocks import map_blocks
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,19 @@ def add_box(total: Tensor, values: Tensor, start: Sequence[int]) -> None:
         total[target] += values[source]
 
 
-def take_box(spectrum: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
-    """Return a box of the last axes' bins, which may cross the torus's seam."""
-    ndim = len(size)
-    for axis, (a, h) in enumerate(zip(start, size, strict=True)):
-        dim = axis - ndim
-        parts = [spectrum.narrow(dim, at, k) for at, _, k in _pieces(a, h, spectrum.shape[dim])]
-        spectrum = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-    return spectrum
+def weighted_box(spectrum: Tensor, gain: Tensor, start: Sequence[int]) -> Tensor:
+    """Return a box of a spectrum's bins, which may cross the torus's seam, times gains."""
+    product = spectrum.new_empty(gain.shape)
+    axes = [_pieces(a, h, n) for a, h, n in zip(start, gain.shape, spectrum.shape, strict=True)]
+    for pieces in itertools.product(*axes):
+        source = tuple(slice(at, at + length) for at, _, length in pieces)
+        target = tuple(slice(first, first + length) for _, first, length in pieces)
+        map_blocks(_multiply, spectrum[source], gain[target], product[target])
+    return product
+
+
+def _multiply(a: Tensor, b: Tensor, out: Tensor) -> None:
+    torch.mul(a, b, out=out)
 
 
 def invert_box(
@@ -156,7 +162,8 @@ def spread(values: Tensor, dim: int, start: int, n: int) -> Tensor:
     size, shape[dim] = shape[dim], n
     total = values.new_zeros(shape)
     for to, first, length in _pieces(start, size, n):
-        total.narrow(dim, to, length).add_(values.narrow(dim, first, length))
+        target, source = (x.narrow(dim, i, length) for x, i in ((total, to), (values, first)))
+        map_blocks(Tensor.add_, target, source)
     return total
 
 
