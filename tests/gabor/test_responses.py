@@ -5,7 +5,8 @@ import torch
 from skimage import data
 from skimage.filters import gabor
 
-from napari_convfact.foundation.job import Step
+from napari_convfact.foundation import blocks, fft
+from napari_convfact.foundation.job import Step, run
 from napari_convfact.gabor.bank import gabor_bank
 from napari_convfact.gabor.responses import gabor_filter
 
@@ -187,6 +188,19 @@ def test_orientation_in_three_dimensions():
         # The directions lie 37 degrees apart.
         assert np.degrees(np.arccos(cosine)).max() < 4
         assert responses.orientation_rgb().shape == (40, 40, 40, 3)
+
+
+@pytest.mark.parametrize("shape", [(401, 380), (12, 101, 130)], ids=["2-D", "3-D"])
+def test_the_same_bits_on_any_number_of_processors(shape, monkeypatch):
+    names = ["energy", "orientation", "coherence", "total_energy", "strongest", "strongest_scale"]
+    image = np.random.default_rng(0).random(shape)
+    bank = gabor_bank(n_scales=2, n_orientations=6, ndim=len(shape))
+    found = []
+    for processors in (1, 3):
+        for module in (blocks, fft):
+            monkeypatch.setattr(module, "cpu_count", lambda n=processors: n)
+        found.append(run(gabor_filter(image, bank).compute(names)))
+    assert all(np.array_equal(found[0][name], found[1][name]) for name in names)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (3, 5), (31, 2)])
