@@ -192,7 +192,15 @@ def test_orientation_in_three_dimensions():
 
 @pytest.mark.parametrize("shape", [(401, 380), (12, 101, 130)], ids=["2-D", "3-D"])
 def test_the_same_bits_on_any_number_of_processors(shape, monkeypatch):
-    names = ["energy", "orientation", "coherence", "total_energy", "strongest", "strongest_scale"]
+    names = [
+        "energy",
+        "phase",
+        "orientation",
+        "coherence",
+        "total_energy",
+        "strongest",
+        "strongest_scale",
+    ]
     image = np.random.default_rng(0).random(shape)
     bank = gabor_bank(n_scales=2, n_orientations=6, ndim=len(shape))
     found = []

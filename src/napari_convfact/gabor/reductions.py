@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -56,7 +56,8 @@ class Reduction:
             self.strongest = torch.full(shape, -1.0, dtype=dtype, device=device)
         if "strongest_scale" in arrays:
             self.scale = torch.zeros(shape, dtype=torch.uint8, device=device)
-        self._energy = torch.empty(shape, dtype=dtype, device=device)
+        if (_ORIENTED | _STRONGEST) & arrays.keys():
+            self._energy = torch.empty(shape, dtype=dtype, device=device)
 
     def add(self, scale: int, orientation: int, response: Tensor) -> None:
         """Take the response of one kernel; scales come one after the other."""
@@ -64,7 +65,7 @@ class Reduction:
         if "response" in self.arrays:
             self.arrays["response"][where] = response.cpu().numpy()
         if "phase" in self.arrays:
-            self.arrays["phase"][where] = response.angle().cpu().numpy()
+            _write(_angle, response, self.arrays["phase"][where])
         if "energy" in self.arrays:
             write_energy(response, self.arrays["energy"][where])
         if self.orientations is None and self.strongest is None:
@@ -110,12 +111,21 @@ def empty_output(name: str, bank: GaborBank, image: np.ndarray) -> np.ndarray:
 
 def write_energy(response: Tensor, target: np.ndarray) -> None:
     """Write the squared magnitudes into an array."""
-    if response.device.type == "cpu":
-        map_blocks(_square, response, torch.from_numpy(target))
+    _write(_square, response, target)
+
+
+def _write(function: Callable[[Tensor, Tensor], None], x: Tensor, target: np.ndarray) -> None:
+    """Let an elementwise function of complex values write its real results into an array."""
+    if x.device.type == "cpu":
+        map_blocks(function, x, torch.from_numpy(target))
     else:
-        energy = torch.empty(response.shape, dtype=response.real.dtype, device=response.device)
-        _square(response, energy)
-        target[...] = energy.cpu().numpy()
+        result = torch.empty(x.shape, dtype=x.real.dtype, device=x.device)
+        function(x, result)
+        target[...] = result.cpu().numpy()
+
+
+def _angle(response: Tensor, phase: Tensor) -> None:
+    torch.angle(response, out=phase)
 
 
 def _square(response: Tensor, energy: Tensor) -> None:
