@@ -30,6 +30,19 @@ def test_windows_of_periodic_and_dark_surroundings():
     assert window.dtype == np.uint16
 
 
+@pytest.mark.parametrize("gap", [6, 7, 40])
+def test_mirrored_windows_are_those_of_numpy(gap):
+    data = np.random.default_rng(0).random((5, 30))
+    torus = (5 + gap, 30 + gap)
+    half = gap // 2
+    padded = np.pad(data, half, mode="symmetric")
+    for first in ((-half, -half), (-half, 11), (2, 30 - 4), (0, 0)):
+        size = [min(9, n + half - a) for a, n in zip(first, data.shape, strict=True)]
+        window = read_window(data, (), first, size, "mirror", torus)
+        box = tuple(slice(half + a, half + a + n) for a, n in zip(first, size, strict=True))
+        np.testing.assert_array_equal(window, padded[box])
+
+
 def test_leading_axes_are_indexed():
     data = np.random.default_rng(0).random((2, 3, 8, 9))
     np.testing.assert_array_equal(read_window(data, (1, 2), (2, 3), (4, 5)), data[1, 2, 2:6, 3:8])

@@ -110,9 +110,11 @@ def test_an_asymmetric_kernel_layer(tmp_path):
     np.testing.assert_allclose(values, whole, atol=1e-5 * np.abs(whole).max())
 
 
-def test_gabor_energies_and_maps(tmp_path):
+@pytest.mark.parametrize("boundary", ["reflect", "periodic", "zero"])
+def test_gabor_energies_and_maps(boundary, tmp_path):
     image = blurred_beads((550, 700))
     parameters = {"n_scales": 2, "n_orientations": 4, "strongest": True, "colours": False}
+    parameters["boundary"] = boundary
     (energy, strongest), manifest = in_tiles("gabor", {"image": image}, tmp_path, 20, **parameters)
     assert len(manifest.plan.tiling) > 1
     whole_energy, whole_strongest = in_memory("gabor", {"image": image}, **parameters)

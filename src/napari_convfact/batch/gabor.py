@@ -12,7 +12,7 @@ import numpy as np
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
 from napari_convfact.batch.source import sample_size, sample_windows
-from napari_convfact.batch.tiles import Reading
+from napari_convfact.batch.tiles import Reading, fast_length
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.gabor import DISPLAY, MAPS, STACKS, check_inputs, make_bank
 from napari_convfact.operations.gabor_parameters import Gabor
@@ -20,7 +20,6 @@ from napari_convfact.operations.operation import SpatialImage
 
 if TYPE_CHECKING:
     from napari_convfact.gabor.kernels import GaborBank
-    from napari_convfact.gabor.torus import Layout
 
 _IN_MEMORY = ("kernels", "coverage", "reconstruction")
 _COLOUR_MAPS = ("orientation", "coherence", "total_energy")
@@ -29,6 +28,7 @@ _WORK = 150.0
 # Bytes for each map that is accumulated.
 _SUM = 8 * 4.0
 _SAMPLE, _SAMPLES = 2**20, 8
+_BEYOND: dict[str, Reading] = {"periodic": "periodic", "reflect": "mirror", "zero": "zero"}
 # Share of pixels whose colour is as bright as can be, as `GaborResponses.orientation_rgb`.
 _BRIGHTEST = 99
 # What is left of a kernel beyond its reach of four standard deviations.
@@ -97,8 +97,8 @@ class GaborTiles:
 
     @property
     def reading(self) -> Reading:
-        """Where windows are taken from."""
-        return "periodic" if self.parameters.boundary == "periodic" else "inside"
+        """What windows see beyond the volume's faces."""
+        return _BEYOND[self.parameters.boundary]
 
     @property
     def _wanted(self) -> list[str]:
@@ -129,16 +129,13 @@ class GaborTiles:
 
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the torus from which windows of a volume are taken."""
-        return spatial
+        if self.reading == "periodic":
+            return spatial
+        return tuple(fast_length(n + 2 * self.bank.reach) for n in spatial)
 
     def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the size of the transforms for a window."""
-        return self._layout(padded).torus
-
-    def _layout(self, padded: tuple[int, ...]) -> Layout:
-        from napari_convfact.gabor.torus import lay_out
-
-        return lay_out(padded, self.bank.reach, self.parameters.boundary, 1)
+        """Windows are closed to a torus of their own; the halo hides where."""
+        return padded
 
     def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
         """Return the largest kernel's reach."""
@@ -157,7 +154,7 @@ class GaborTiles:
         names = [*wanted, *(n for n in _COLOUR_MAPS if p.colours and n not in wanted)]
 
         def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
-            responses = gabor_filter(window, self.bank, boundary=p.boundary, device=p.device)
+            responses = gabor_filter(window, self.bank, boundary="periodic", device=p.device)
             found = yield from responses.compute(names)
             values = [found[name] for name in wanted]
             if p.colours:

@@ -55,7 +55,7 @@ class TileMethod(Protocol):
     ----------
     ndim : int
         Spatial axes.
-    reading : {"inside", "periodic", "reflect", "zero"}
+    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
         Whether windows stay inside the volume, or what fills the gap of its torus.
     outputs : tuple of Output
         What it makes.

@@ -52,11 +52,11 @@ def read_window(
         Index of its leading axes.
     first, size : sequence of int
         The window along the spatial axes.
-    reading : {"inside", "periodic", "reflect", "zero"}
+    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
         What fills the gap between the volume's end and the end of its torus, after which
         the volume begins again: nothing may be read there; the volume is as long as its
         torus; the reflection at the end, which fades into the one at the beginning as in
-        `reflect_onto_torus`; zeros.
+        `reflect_onto_torus`; the two reflections, half of the gap each; zeros.
     torus : sequence of int, optional
         Size of the torus; the volume's by default.
 
@@ -94,25 +94,34 @@ def _pieces(first: int, size: int, n: int, torus: int, reading: Reading) -> Iter
         length = min(size - done, (n if at < n else torus) - at)
         if at < n:
             yield _Piece(done, at, length)
-        elif reading == "reflect":
-            yield from _faded(done, at - n, length, n, torus - n)
+        elif reading in ("reflect", "mirror"):
+            yield from _reflected(done, at - n, length, n, torus - n, faded=reading == "reflect")
         done += length
 
 
-def _faded(to: int, start: int, length: int, n: int, gap: int) -> Iterator[_Piece]:
+def _reflected(
+    to: int, start: int, length: int, n: int, gap: int, *, faded: bool
+) -> Iterator[_Piece]:
     """Fill a part of a torus's gap with the reflections at both ends of the volume."""
-    weight = (np.arange(1, gap + 1) / (gap + 1)).astype(np.float32)[start : start + length]
-    behind = source_index(n, 0, gap, "reflect")[n:][start : start + length]
-    before = source_index(n, gap, 0, "reflect")[:gap][start : start + length]
-    for index, share in ((behind, 1 - weight), (before, weight)):
-        # A gap longer than the volume bounces back and forth.
-        turns = np.flatnonzero(np.diff(np.diff(index), prepend=np.diff(index[:2])) != 0)
-        for part in np.split(np.arange(length), turns + 1):
-            if len(part):
-                ends = int(index[part[0]]), int(index[part[-1]])
-                yield _Piece(
-                    to + int(part[0]), min(ends), len(part), ends[0] > ends[1], share[part]
-                )
+    inside = slice(start, start + length)
+    behind = source_index(n, 0, gap, "reflect")[n:][inside]
+    before = source_index(n, gap, 0, "reflect")[:gap][inside]
+    if not faded:
+        yield from _runs(to, np.where(np.arange(gap)[inside] < gap / 2, behind, before))
+        return
+    weight = (np.arange(1, gap + 1) / (gap + 1)).astype(np.float32)[inside]
+    yield from _runs(to, behind, 1 - weight)
+    yield from _runs(to, before, weight)
+
+
+def _runs(to: int, index: np.ndarray, weights: np.ndarray | None = None) -> Iterator[_Piece]:
+    """Split an index into runs, forwards or backwards: a long gap bounces back and forth."""
+    turns = np.flatnonzero(np.diff(np.diff(index), prepend=np.diff(index[:2])) != 0)
+    for part in np.split(np.arange(len(index)), turns + 1):
+        if len(part):
+            first, last = int(index[part[0]]), int(index[part[-1]])
+            share = None if weights is None else weights[part]
+            yield _Piece(to + int(part[0]), min(first, last), len(part), first > last, share)
 
 
 def _read(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:

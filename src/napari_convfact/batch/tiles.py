@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Reading = Literal["inside", "periodic", "reflect", "zero"]
+Reading = Literal["inside", "periodic", "reflect", "mirror", "zero"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Tiling:
         Voxels that a window has at least on each side where the volume goes on.
     padded : tuple of int
         Size of the largest windows.
-    reading : {"inside", "periodic", "reflect", "zero"}
+    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
         Inside the volume, or on a torus whose gap is filled in this way.
     torus : tuple of int
         Size of that torus; the volume's where windows stay inside.
@@ -228,7 +228,7 @@ def make_tiling(
         Size of a tile.
     halo : sequence of (int or None)
         What a cut needs along each axis; None is for axes that stay whole.
-    reading : {"inside", "periodic", "reflect", "zero"}
+    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
         Whether windows stay inside the volume, or what fills the gap of its torus.
     torus : sequence of int, optional
         Its size; the volume's by default.
