@@ -55,8 +55,8 @@ class TileMethod(Protocol):
     ----------
     ndim : int
         Spatial axes.
-    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
-        Whether windows stay inside the volume, or what fills the gap of its torus.
+    reading : {"inside", "mirror", "periodic", "reflect", "zero"}
+        What windows see beyond the volume; see `Tiling`.
     outputs : tuple of Output
         What it makes.
     bytes_per_voxel : float

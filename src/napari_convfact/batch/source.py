@@ -34,6 +34,15 @@ class _Piece:
     weights: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class _Span:
+    """A stretch of an axis of the volume, and the pieces that lie in it."""
+
+    start: int
+    stop: int
+    pieces: list[_Piece]
+
+
 def read_window(
     data: Any,
     leading: Sequence[int],
@@ -52,11 +61,11 @@ def read_window(
         Index of its leading axes.
     first, size : sequence of int
         The window along the spatial axes.
-    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
-        What fills the gap between the volume's end and the end of its torus, after which
-        the volume begins again: nothing may be read there; the volume is as long as its
-        torus; the reflection at the end, which fades into the one at the beginning as in
-        `reflect_onto_torus`; the two reflections, half of the gap each; zeros.
+    reading : {"inside", "mirror", "periodic", "reflect", "zero"}
+        What lies beyond the volume: nothing may be read there; its mirror images, endlessly;
+        or a gap between its end and the end of its torus, after which the volume begins
+        again: no gap; the reflection at the end, which fades into the one at the beginning
+        as in `reflect_onto_torus`; zeros.
     torus : sequence of int, optional
         Size of the torus; the volume's by default.
 
@@ -73,49 +82,69 @@ def read_window(
     ]
     faded = any(piece.weights is not None for pieces in axes for piece in pieces)
     window = np.zeros(tuple(size), np.float32 if faded else np.dtype(data.dtype))
-    for pieces in itertools.product(*axes):
-        where = tuple(slice(p.source, p.source + p.length) for p in pieces)
-        values = _read(data, (*leading, *where))
-        values = values[tuple(slice(None, None, -1 if p.mirrored else 1) for p in pieces)]
-        for axis, piece in enumerate(pieces):
-            if piece.weights is not None:
-                shape = [1] * len(pieces)
-                shape[axis] = -1
-                values = values * piece.weights.reshape(shape)
-        window[tuple(slice(p.to, p.to + p.length) for p in pieces)] += values
+    for spans in itertools.product(*(_spans(pieces) for pieces in axes)):
+        values = _read(data, (*leading, *(slice(span.start, span.stop) for span in spans)))
+        for pieces in itertools.product(*(span.pieces for span in spans)):
+            _add(window, values, pieces, [span.start for span in spans])
     return window
+
+
+def _add(
+    window: np.ndarray, values: np.ndarray, pieces: Sequence[_Piece], start: Sequence[int]
+) -> None:
+    """Add a part of the values, which were read from `start`, to its place in the window."""
+    where = [
+        slice(p.source - a, p.source - a + p.length) for p, a in zip(pieces, start, strict=True)
+    ]
+    part = values[tuple(where)][tuple(slice(None, None, -1 if p.mirrored else 1) for p in pieces)]
+    for axis, piece in enumerate(pieces):
+        if piece.weights is not None:
+            shape = [1] * len(pieces)
+            shape[axis] = -1
+            part = part * piece.weights.reshape(shape)
+    window[tuple(slice(p.to, p.to + p.length) for p in pieces)] += part
+
+
+def _spans(pieces: Sequence[_Piece]) -> list[_Span]:
+    """Join pieces that overlap or touch in the volume, so that they are read together."""
+    spans: list[_Span] = []
+    for piece in sorted(pieces, key=lambda p: p.source):
+        stop = piece.source + piece.length
+        if spans and piece.source <= spans[-1].stop:
+            last = spans[-1]
+            spans[-1] = _Span(last.start, max(last.stop, stop), [*last.pieces, piece])
+        else:
+            spans.append(_Span(piece.source, stop, [piece]))
+    return spans
 
 
 def _pieces(first: int, size: int, n: int, torus: int, reading: Reading) -> Iterator[_Piece]:
     """Split an axis of a window where it crosses the ends of the volume or of its torus."""
+    if reading == "mirror":
+        yield from _runs(0, source_index(n, -first, first + size - n, "reflect"))
+        return
     done = 0
     while done < size:
         at = (first + done) % torus
         length = min(size - done, (n if at < n else torus) - at)
         if at < n:
             yield _Piece(done, at, length)
-        elif reading in ("reflect", "mirror"):
-            yield from _reflected(done, at - n, length, n, torus - n, faded=reading == "reflect")
+        elif reading == "reflect":
+            yield from _faded(done, at - n, length, n, torus - n)
         done += length
 
 
-def _reflected(
-    to: int, start: int, length: int, n: int, gap: int, *, faded: bool
-) -> Iterator[_Piece]:
+def _faded(to: int, start: int, length: int, n: int, gap: int) -> Iterator[_Piece]:
     """Fill a part of a torus's gap with the reflections at both ends of the volume."""
-    inside = slice(start, start + length)
-    behind = source_index(n, 0, gap, "reflect")[n:][inside]
-    before = source_index(n, gap, 0, "reflect")[:gap][inside]
-    if not faded:
-        yield from _runs(to, np.where(np.arange(gap)[inside] < gap / 2, behind, before))
-        return
-    weight = (np.arange(1, gap + 1) / (gap + 1)).astype(np.float32)[inside]
+    weight = (np.arange(1, gap + 1) / (gap + 1)).astype(np.float32)[start : start + length]
+    behind = source_index(n, 0, gap, "reflect")[n:][start : start + length]
+    before = source_index(n, gap, 0, "reflect")[:gap][start : start + length]
     yield from _runs(to, behind, 1 - weight)
     yield from _runs(to, before, weight)
 
 
 def _runs(to: int, index: np.ndarray, weights: np.ndarray | None = None) -> Iterator[_Piece]:
-    """Split an index into runs, forwards or backwards: a long gap bounces back and forth."""
+    """Split an index into runs, forwards or backwards: a long one bounces back and forth."""
     turns = np.flatnonzero(np.diff(np.diff(index), prepend=np.diff(index[:2])) != 0)
     for part in np.split(np.arange(len(index)), turns + 1):
         if len(part):

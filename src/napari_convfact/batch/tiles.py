@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Reading = Literal["inside", "periodic", "reflect", "mirror", "zero"]
+Reading = Literal["inside", "mirror", "periodic", "reflect", "zero"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ class Tile:
 class Tiling:
     """The cut of a volume.
 
-    Every tile is computed from a window that is larger by a halo on each side, in one of two
+    Every tile is computed from a window that is larger by a halo on each side, in one of three
     ways. With ``reading="inside"`` windows that would reach beyond the volume are moved
     inwards: they then end at the volume's face, where the operation's own boundary is right,
-    and reach further than needed on the other side. Otherwise windows are taken from the torus
-    on which the whole volume would be transformed, and what lies in its gap is made up as it
-    is there. The last tiles along an axis may be shorter, and so are their windows.
+    and reach further than needed on the other side. With ``"mirror"`` they see the volume's
+    mirror images there. Otherwise windows are taken from the torus on which the whole volume
+    would be transformed, and what lies in its gap is made up as it is there. The last tiles
+    along an axis may be shorter, and so are their windows.
 
     Attributes
     ----------
@@ -59,10 +60,10 @@ class Tiling:
         Voxels that a window has at least on each side where the volume goes on.
     padded : tuple of int
         Size of the largest windows.
-    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
-        Inside the volume, or on a torus whose gap is filled in this way.
+    reading : {"inside", "mirror", "periodic", "reflect", "zero"}
+        Inside the volume, mirrored at its faces, or on a torus whose gap is filled in this way.
     torus : tuple of int
-        Size of that torus; the volume's where windows stay inside.
+        Size of that torus; of no account where there is none.
     reach : tuple of (int or None)
         The halo that a cut would need, also along axes that are not cut; None where no cut
         is possible.
@@ -228,20 +229,20 @@ def make_tiling(
         Size of a tile.
     halo : sequence of (int or None)
         What a cut needs along each axis; None is for axes that stay whole.
-    reading : {"inside", "periodic", "reflect", "mirror", "zero"}
-        Whether windows stay inside the volume, or what fills the gap of its torus.
+    reading : {"inside", "mirror", "periodic", "reflect", "zero"}
+        What lies beyond the volume; see `Tiling`.
     torus : sequence of int, optional
         Its size; the volume's by default.
     """
     spatial = tuple(shape)[len(shape) - ndim :]
     torus = spatial if torus is None else tuple(torus)
     core = tuple(min(c, n) for c, n in zip(core, spatial, strict=True))
-    margin = tuple(
-        0 if c == n or h is None else h for h, c, n in zip(halo, core, spatial, strict=True)
-    )
+    # A mirrored axis has a halo also where it is not cut; a torus is closed.
+    open_ended = [reading == "mirror" or c < n for c, n in zip(core, spatial, strict=True)]
+    margin = tuple(h if needed and h else 0 for h, needed in zip(halo, open_ended, strict=True))
     padded = tuple(
-        whole if c == n else window_length(c, h, whole, reading)
-        for c, h, n, whole in zip(core, margin, spatial, torus, strict=True)
+        window_length(c, h, whole, reading) if needed else whole
+        for c, h, whole, needed in zip(core, margin, torus, open_ended, strict=True)
     )
     return Tiling(tuple(shape), ndim, core, margin, padded, reading, torus, reach=tuple(halo))
 
