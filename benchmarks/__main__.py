@@ -23,6 +23,7 @@ SCRIPTS = (
     "gabor",
     "texture",
     "large_data",
+    "seams",
 )
 HERE = Path(__file__).parent
 REPORTS = HERE.parent / "docs" / "benchmarks"

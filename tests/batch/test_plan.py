@@ -131,6 +131,19 @@ def test_a_cut_is_felt_as_far_as_a_kernel_reaches():
     assert Reach.from_profiles([profile], 1e-3).halo == (8,)
 
 
+def test_a_cut_may_be_compared_away_from_the_faces():
+    def rim(x):
+        yield Step(0, 0)
+        result = np.zeros_like(x)
+        result[:, 0] = len(x)
+        result[0, 8] = 1
+        return result
+
+    sample = np.zeros((64, 16))
+    assert run(cut_profile(rim, sample, 0)).min() > 0
+    assert run(cut_profile(rim, sample, 0, faces=False)).max() == 0
+
+
 def test_axes_of_one_kernel_size_have_one_halo():
     reach = Reach((16, 24, 8, None), (1e-3,) * 4)
     assert reach.alike((13, 13, 5, 13)).halo == (24, 24, 8, None)

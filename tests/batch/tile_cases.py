@@ -1,5 +1,6 @@
 """Volumes, PSFs and runs that the tests of tiles share."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import scipy.ndimage
 
 from napari_convfact.batch.manifest import WorkFolder
 from napari_convfact.batch.plan import BASE_MEMORY
-from napari_convfact.batch.run import Options, Request, tiled_job
+from napari_convfact.batch.run import SEAM_ERROR, Options, Request, tiled_job
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.registry import find_operation
@@ -46,12 +47,13 @@ def limit(megabytes):
     return Options(memory_limit=BASE_MEMORY + 1e6 * megabytes)
 
 
-def in_tiles(name, inputs, folder, megabytes, **parameters):
+def in_tiles(name, inputs, folder, megabytes, seam_error=SEAM_ERROR, **parameters):
     """Return the values that a run in tiles stores, and what it was planned to be."""
     from napari_convfact.batch.store import manifest_of
 
     output = Path(folder) / f"tiles-{megabytes}.ome.zarr"
-    paths = run(tiled_job(request(name, inputs, output, **parameters), limit(megabytes)))
+    options = replace(limit(megabytes), seam_error=seam_error)
+    paths = run(tiled_job(request(name, inputs, output, **parameters), options))
     values = [np.asarray(read_image(path).data) for path in paths]
     return values, manifest_of(output)
 

@@ -7,6 +7,7 @@ import torch
 from napari_convfact.convolution.krylov import (
     conjugate_gradients,
     conjugate_gradients_least_squares,
+    repeat_steps,
 )
 from napari_convfact.foundation.job import run
 
@@ -52,6 +53,28 @@ def test_a_good_first_guess_needs_no_step():
     result = run(conjugate_gradients(lambda x: matrix @ x, rhs, x0=guess, tolerance=1e-8))
     assert result.iterations == 0
     np.testing.assert_array_equal(result.solution.numpy(), guess.numpy())
+
+
+def test_repeated_steps_solve_the_parts_of_a_problem_as_the_whole():
+    parts = [spd(12, seed) for seed in range(2)]
+    scales = [1 / part.diagonal() for part in parts]
+    rhs, guess = torch.as_tensor(np.random.default_rng(5).standard_normal((2, 24)))
+    whole, scale = torch.block_diag(*parts), torch.cat(scales)
+    result = run(
+        conjugate_gradients(
+            lambda x: whole @ x, rhs, lambda r: scale * r, guess, tolerance=1e-30, max_iterations=7
+        )
+    )
+    assert len(result.steps) == 7
+    apart = [
+        run(
+            repeat_steps(
+                lambda x, a=a: a @ x, rhs[span], lambda r, m=m: m * r, guess[span], result.steps
+            )
+        )
+        for a, m, span in zip(parts, scales, (slice(12), slice(12, 24)), strict=True)
+    ]
+    np.testing.assert_allclose(torch.cat(apart).numpy(), result.solution.numpy(), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("rows", "columns", "rank"), [(12, 20, 12), (20, 12, 12), (15, 15, 6)])

@@ -35,8 +35,6 @@ _SAMPLE, _SAMPLES = 2**22, 4
 _MARGIN = 2.0
 # Voxels of the torus on which the tail of an inverse filter is measured.
 _TAIL = 2**24
-# As for an image in memory: what is left of the error is at the volume's faces.
-_MOST_ITERATIONS = 50
 
 
 def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[dict[str, Any]]:
@@ -63,12 +61,16 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
     if settings.method == "richardson-lucy":
         from napari_convfact.batch.richardson_lucy import choose_schedule
 
-        brightest = max(samples, key=lambda sample: float(sample.std()))
-        return found | (yield from choose_schedule(brightest, kernel, settings, found))
+        return found | (yield from choose_schedule(_liveliest(samples), kernel, settings, found))
     from napari_convfact.deconvolution.regularized import choose_strength
 
     strength, rule = choose_strength(np.stack(samples), kernel, settings)
-    return found | {"strength": strength, "rule": rule}
+    found |= {"strength": strength, "rule": rule}
+    if settings.method != "pseudo-inverse" and settings.boundary == "extended":
+        from napari_convfact.batch.least_squares import choose_steps
+
+        found |= yield from choose_steps(_liveliest(samples), kernel, settings, found)
+    return found
 
 
 def method(
@@ -85,6 +87,8 @@ def method(
 
         return RichardsonLucyTiles(image.name, kernel, settings, constants)
     if settings.boundary == "extended" and settings.method != "pseudo-inverse":
+        from napari_convfact.batch.least_squares import LeastSquaresTiles
+
         return LeastSquaresTiles(image.name, kernel, settings, constants)
     return DirectTiles(image.name, kernel, settings, constants)
 
@@ -98,6 +102,10 @@ def _refuse(image: SpatialImage, parameters: Deconvolve) -> None:
     for name in ("residual", "spectrum"):
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
+
+
+def _liveliest(samples: list[np.ndarray]) -> np.ndarray:
+    return max(samples, key=lambda sample: float(sample.std()))
 
 
 def _check(window: np.ndarray, settings: Settings) -> np.ndarray:
@@ -123,6 +131,8 @@ class DeconvolutionTiles(ABC):
     """
 
     bytes_per_voxel: ClassVar[float]
+    # Whether the error of a cut counts where it meets the faces of the volume.
+    faces_count: ClassVar[bool] = True
 
     name: str
     kernel: np.ndarray
@@ -169,7 +179,7 @@ class DeconvolutionTiles(ABC):
 
     def summary(self) -> dict[str, Any]:
         """Return findings for the provenance record."""
-        return {k: v for k, v in self.constants.items() if k not in ("schedule", "level")}
+        return {k: v for k, v in self.constants.items() if k not in ("schedule", "steps", "level")}
 
     def _filter(self, solve: Any) -> TileFilter:
         """Return a tile filter from ``solve(values)``, a job on the checked window."""
@@ -184,21 +194,30 @@ class DeconvolutionTiles(ABC):
 
     def _reach_by_cuts(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
         """Cut a sample across each axis."""
-        spatial = tuple(image.data.shape[-self.ndim :])
         profiles = []
         for axis in range(self.ndim):
+            yield Step(0, 0, f"Measuring how far a cut across axis {axis + 1} is felt")
+            profiles.append((yield from self._cut(image, axis, tolerance)))
+        reach = Reach.from_profiles(profiles, tolerance)
+        return reach.alike(self.kernel.shape)
+
+    def _cut(self, image: SpatialImage, axis: int, tolerance: float) -> Job[np.ndarray]:
+        """Cut samples across an axis, longer ones until the cut is no longer felt at their end."""
+        spatial = tuple(image.data.shape[-self.ndim :])
+        length = max(128, 12 * self.kernel.shape[axis])
+        while True:
             size = [
-                min(n, max(128, 12 * k) if a == axis else max(64, 3 * k))
+                min(n, length if a == axis else max(64, 3 * k))
                 for a, (n, k) in enumerate(zip(spatial, self.kernel.shape, strict=True))
             ]
-            size = list(_shrink(size, axis, _SAMPLE))
-            yield Step(0, 0, f"Measuring how far a cut across axis {axis + 1} is felt")
-            windows = sample_windows(image.data, size, _SAMPLES)
+            windows = sample_windows(image.data, _shrink(size, axis, _SAMPLE), _SAMPLES)
             sample = max(windows, key=lambda window: float(np.nanstd(window)))
-            profiles.append((yield from cut_profile(self._apply_once, sample, axis)))
-        # A volume has worse places than a sample of it.
-        reach = Reach.from_profiles([_MARGIN * profile for profile in profiles], tolerance)
-        return reach.alike(self.kernel.shape)
+            profile = yield from cut_profile(self._apply_once, sample, axis, faces=self.faces_count)
+            # A volume has worse places than a sample of it.
+            profile = _MARGIN * profile
+            if profile[-1] <= tolerance or length >= spatial[axis]:
+                return profile
+            length *= 2
 
     def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
         (estimate,) = yield from self.filter(sample.shape)(sample, ())
@@ -290,53 +309,6 @@ class DirectTiles(DeconvolutionTiles):
     @property
     def _strength(self) -> float:
         return float(self.constants["strength"])
-
-
-@dataclass(frozen=True)
-class LeastSquaresTiles(DeconvolutionTiles):
-    """Regularized least squares for a scene that goes on outside of the picture."""
-
-    bytes_per_voxel: ClassVar[float] = 49.0
-
-    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the size of the transforms for a window."""
-        return _extended_torus(padded, self.kernel.shape)
-
-    def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
-        """Measure what a cut does to samples."""
-        return (yield from self._reach_by_cuts(image, tolerance))
-
-    def filter(self, padded: tuple[int, ...]) -> TileFilter:
-        """Return what deconvolves windows of one size."""
-        from napari_convfact.deconvolution.least_squares import ExtendedSolver
-        from napari_convfact.deconvolution.regularized import applied_prior, as_tensor
-
-        settings = self.settings
-        solver = ExtendedSolver(
-            self.kernel,
-            padded,
-            prior=applied_prior(settings),
-            strength=float(self.constants["strength"]),
-            engine=str(self.constants["engine"]),
-            device=self.device,
-        )
-        most = _MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations
-        mean = float(self.constants["level"]) - settings.background
-
-        def solve(values: np.ndarray) -> Job[np.ndarray]:
-            image = as_tensor(values, settings, self.device)
-            result = yield from solver.solve(
-                image, mean=mean, tolerance=settings.tolerance, max_iterations=most
-            )
-            return result.solution.cpu().numpy()
-
-        return self._filter(solve)
-
-
-def _extended_torus(padded: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[int, ...]:
-    from napari_convfact.foundation.fft import fast_shape
-
-    return fast_shape([n + k - 1 for n, k in zip(padded, kernel, strict=True)])
 
 
 TILED = TiledOperation(constants, method)

@@ -96,7 +96,11 @@ def tail_profiles(response: np.ndarray) -> list[np.ndarray]:
 
 
 def cut_profile(
-    apply: Callable[[np.ndarray], Job[np.ndarray]], sample: np.ndarray, axis: int
+    apply: Callable[[np.ndarray], Job[np.ndarray]],
+    sample: np.ndarray,
+    axis: int,
+    *,
+    faces: bool = True,
 ) -> Job[np.ndarray]:
     """Compute what a cut does: apply an operation to a sample, and to one half of it.
 
@@ -108,22 +112,24 @@ def cut_profile(
         The cut is in its middle, across `axis`.
     axis : int
         An axis.
+    faces : bool
+        Whether to compare up to the sample's other faces, as seams meet those of the volume.
+        Otherwise a quarter of the sample is left out on each side.
 
     Returns
     -------
     numpy.ndarray
         Largest difference at each distance from the cut or beyond, relative to the range of
-        the result (0.1 to 99.9 %). Near the sample's other faces, which have errors of their
-        own, nothing is compared: distances go up to a quarter of the sample.
+        the result (0.1 to 99.9 %). Distances go up to a quarter of the sample.
     """
     middle = sample.shape[axis] // 2
     part = np.take(sample, range(middle), axis)
     whole = yield from apply(sample)
     half = yield from apply(np.ascontiguousarray(part))
     low, high = np.percentile(whole, [0.1, 99.9])
-    inner = tuple(slice(n // 4, n - n // 4) for n in sample.shape)
-    near = (*inner[:axis], slice(middle - middle // 2, middle), *inner[axis + 1 :])
+    near = [slice(None) if faces else slice(n // 4, n - n // 4) for n in sample.shape]
+    near[axis] = slice(middle - middle // 2, middle)
     others = tuple(a for a in range(sample.ndim) if a != axis)
-    error = np.abs(whole[near] - half[near]).max(axis=others)
+    error = np.abs(whole[tuple(near)] - half[tuple(near)]).max(axis=others)
     worst = np.maximum.accumulate(error)[::-1]
     return np.asarray(worst / max(high - low, np.finfo(np.float32).tiny))

@@ -155,7 +155,9 @@ def _step(model: PoissonModel, data: Tensor, scene: Tensor, settings: Settings) 
     model.compare(blurred, data)
     result = corrected(model.back_project(blurred).mul_(model.inverse_sensitivity), scene)
     if settings.total_variation:
-        result.div_(total_variation_denominator(scene, settings.total_variation))
+        result.div_(
+            total_variation_denominator(scene, settings.total_variation, periodic=model.periodic)
+        )
     return result
 
 

@@ -6,7 +6,7 @@ each with its own step lengths.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +33,16 @@ class KrylovResult:
         Whether every problem reached the tolerance.
     history : tuple of float
         The relative residual after each iteration, the largest of the batch.
+    steps : tuple of tuple of float
+        How far each step of `conjugate_gradients` went along its direction, and how much of
+        that direction went into the next one. Empty where several problems were solved.
     """
 
     solution: Tensor
     iterations: int
     converged: bool
     history: tuple[float, ...]
+    steps: tuple[tuple[float, float], ...] = ()
 
 
 def conjugate_gradients(
@@ -107,6 +111,7 @@ def conjugate_gradients(
     active = dot.norm(z if measure_error else r) > tolerance * scale
     del z
     history: list[float] = []
+    steps: list[tuple[float, float]] = []
     while bool(active.any()) and len(history) < max_iterations:
         q = apply_normal(p)
         alpha = torch.where(active, _ratio(rho, dot(p, q)), 0.0)
@@ -119,9 +124,56 @@ def conjugate_gradients(
         history.append(_largest_ratio(residual, scale))
         yield _step(history, max_iterations, message, preview, x)
         rho, before = dot(r, z), rho
-        p.mul_(_ratio(rho, before)).add_(z)
+        turn = _ratio(rho, before)
+        p.mul_(turn).add_(z)
         del z
-    return KrylovResult(x, len(history), not bool(active.any()), tuple(history))
+        if alpha.numel() == 1:
+            steps.append((float(alpha), float(turn)))
+    return KrylovResult(x, len(history), not bool(active.any()), tuple(history), tuple(steps))
+
+
+def repeat_steps(
+    apply_normal: Map,
+    rhs: Tensor,
+    precondition: Map | None,
+    x0: Tensor,
+    steps: Sequence[tuple[float, float]],
+    message: str = "Conjugate gradients",
+) -> Job[Tensor]:
+    """Take the steps that `conjugate_gradients` took on a similar problem.
+
+    Conjugate gradients look at the whole right-hand side to decide each step. Steps that are
+    given are linear and as local as the two maps: parts of a problem that are solved apart
+    agree where they meet, however early the iteration stopped.
+
+    Parameters
+    ----------
+    apply_normal, rhs, precondition, x0, message
+        As for `conjugate_gradients`.
+    steps : sequence of tuple of float
+        `KrylovResult.steps` of the similar problem.
+
+    Yields
+    ------
+    Step
+        After each iteration.
+
+    Returns
+    -------
+    torch.Tensor
+        The last x.
+    """
+    precondition = precondition or _identity
+    x, r = x0.clone(), rhs - apply_normal(x0)
+    del rhs, x0
+    p = precondition(r).clone()
+    for done, (length, turn) in enumerate(steps, start=1):
+        x.add_(p, alpha=length)
+        if done < len(steps):
+            r.sub_(apply_normal(p), alpha=length)
+            p.mul_(turn).add_(precondition(r))
+        yield Step(done, len(steps), f"{message}: iteration {done} of {len(steps)}")
+    return x
 
 
 def conjugate_gradients_least_squares(

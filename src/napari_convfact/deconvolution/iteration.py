@@ -130,7 +130,11 @@ class Iteration:
         """Return the scene times its correction."""
         scene = corrected(self._factor.pop(), self.scene)
         if self._total_variation:
-            scene.div_(total_variation_denominator(self.scene, self._total_variation))
+            scene.div_(
+                total_variation_denominator(
+                    self.scene, self._total_variation, periodic=self.model.periodic
+                )
+            )
         return scene
 
     def _compare(self) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop
-from napari_convfact.convolution.krylov import KrylovResult, conjugate_gradients
+from napari_convfact.convolution.krylov import KrylovResult, conjugate_gradients, repeat_steps
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.convolution.preconditioners import make_preconditioner
 from napari_convfact.convolution.prior import apply_prior_normal, prior_symbol
@@ -134,7 +134,42 @@ class ExtendedSolver:
             result.iterations,
             result.converged,
             result.history,
+            result.steps,
         )
+
+    def repeat(
+        self, image: Tensor, steps: Sequence[tuple[float, float]], *, mean: float
+    ) -> Job[Tensor]:
+        """Deconvolve a part of an image with the steps that `solve` took on another part.
+
+        Parameters
+        ----------
+        image : torch.Tensor
+            As for `solve`.
+        steps : sequence of tuple of float
+            `KrylovResult.steps`.
+        mean : float
+            The m of the problem.
+
+        Yields
+        ------
+        Step
+            After each iteration.
+
+        Returns
+        -------
+        torch.Tensor
+            The estimate, of the image's shape.
+        """
+        solution = yield from repeat_steps(
+            self._apply_normal,
+            self.blur.apply_adjoint(image - mean).contiguous(),
+            self._precondition,
+            self._first_guess(image - mean),
+            steps,
+            message="Least squares",
+        )
+        return crop(solution, *self.blur.estimate_window) + mean
 
     def _apply_normal(self, x: Tensor) -> Tensor:
         prior = apply_prior_normal(self.prior, x, self.blur.ndim).mul_(self.strength)

@@ -43,6 +43,11 @@ class PoissonModel:
         self._fused = operator.engine_choice.engine
         self.inverse_sensitivity = self._inverse_sensitivity()
 
+    @property
+    def periodic(self) -> bool:
+        """Whether the scene goes on at its opposite face."""
+        return self.operator.boundary == "periodic"
+
     def blur(self, scene: Tensor) -> Tensor:
         """Return the blurred scene on the torus; `in_picture` is the part that is seen."""
         if self._fused is not None:

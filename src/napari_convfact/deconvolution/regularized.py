@@ -22,7 +22,8 @@ from napari_convfact.deconvolution.strength import (
 )
 from napari_convfact.foundation.job import Job, Step
 
-_MOST_ITERATIONS = 100
+#: Of least squares, where no number is given.
+MOST_ITERATIONS = 100
 
 # Items of a stack that the automatic strength looks at, evenly spread.
 _SAMPLED_ITEMS = 16
@@ -170,7 +171,7 @@ def _solve_extended(
         dtype=settings.dtype,
         device=device,
     )
-    most = _MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations
+    most = MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations
     together = max(1, _ITERATIVE_BATCH // math.prod(solver.blur.torus_shape))
     estimate = np.empty_like(items)
     history: tuple[float, ...] = ()
