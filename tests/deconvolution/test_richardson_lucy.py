@@ -304,7 +304,7 @@ def test_total_variation_denominator_equals_its_formula(periodic):
     scene = np.random.default_rng(13).random((6, 7))
     ends = (scene[:1], scene[:, :1]) if periodic else (scene[-1:], scene[:, -1:])
     slopes = [np.diff(scene, axis=axis, append=end) for axis, end in enumerate(ends)]
-    length = np.maximum(np.hypot(*slopes), 4 * 2 * 0.02 * scene)
+    length = np.maximum(np.hypot(*slopes), 2 * 2 * 0.02 * scene)
     flow = [slope / length for slope in slopes]
     starts = (flow[0][-1:], flow[1][:, -1:])
     divergence = sum(

@@ -7,8 +7,6 @@ from torch import Tensor
 
 # The factor's denominator must stay positive: 1 - strength * curvature.
 _LEAST_DENOMINATOR = 0.1
-# How much farther than a plain step extrapolation goes at most.
-_EXTRAPOLATION = 2.0
 
 
 def total_variation_denominator(
@@ -34,9 +32,9 @@ def total_variation_denominator(
     -----
     Flat ground has no direction. Slopes below c x are divided by that in place of their length
     (Huber's norm in place of the total variation's), so that there a step diffuses by
-    ``strength / c``. In d dimensions explicit diffusion is stable up to 1 / (2 d), and
-    extrapolation may double a step: c is 4 d times the strength. With a smaller one round-off
-    decides the direction of flat ground and grows from step to step.
+    ``strength / c``. In d dimensions explicit diffusion is stable up to 1 / (2 d), so that c is
+    2 d times the strength. With a smaller one round-off decides the direction of flat ground
+    and grows from step to step; with a larger one more noise is left.
 
     References
     ----------
@@ -47,7 +45,7 @@ def total_variation_denominator(
     length = torch.zeros_like(scene)
     for slope in slopes:
         length.addcmul_(slope, slope)
-    flat = scene.mul(_EXTRAPOLATION * 2 * scene.ndim * strength)
+    flat = scene.mul(2 * scene.ndim * strength)
     flat.clamp_min_(torch.finfo(scene.dtype).tiny)
     torch.maximum(length.sqrt_(), flat, out=length)
     del flat
