@@ -6,6 +6,7 @@ import tifffile
 
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image, write_image
+from napari_convfact.storage.formats import open_image
 
 
 @pytest.fixture
@@ -55,6 +56,32 @@ def test_imagej_files_give_their_voxel_size(shared_data):
     beads = read_image(shared_data / "confocal_grid" / "Bead_Image1_crop.tif")
     assert beads.scale == pytest.approx((0.125, 0.0225, 0.0225), abs=1e-4)
     assert beads.units == ("um", "um", "um")
+
+
+def test_channels_of_a_hyperstack_come_before_space(tmp_path):
+    # ImageJ stores the channels of a stack behind z: the last three axes would not be space.
+    data = np.random.default_rng(0).integers(0, 99, (2, 5, 3, 6, 7)).astype(np.uint16)
+    path = tmp_path / "hyperstack.tif"
+    tifffile.imwrite(
+        path, data, imagej=True, metadata={"axes": "TZCYX", "unit": "um", "spacing": 3}
+    )
+    image, lazy = read_image(path), open_image(path)
+    expected = np.moveaxis(data, 2, 1)
+    np.testing.assert_array_equal(image.data, expected)
+    assert image.axis_labels == lazy.axis_labels == ("t", "c", "z", "y", "x")
+    assert image.scale[2] == lazy.scale[2] == 3
+    np.testing.assert_array_equal(np.asarray(lazy.data), expected)
+    for part in (1, (1, 2), (0, 1, slice(1, 4), slice(0, 2)), (slice(0, 1), 2, 3), ()):
+        np.testing.assert_array_equal(lazy.data[part], expected[part])
+    again = read_image(write_image(tmp_path / "again.tif", image))
+    np.testing.assert_array_equal(again.data, expected)
+
+
+def test_samples_of_a_pixel_that_are_no_colours_come_before_space(tmp_path):
+    data = np.random.default_rng(0).random((6, 7, 5)).astype(np.float32)
+    path = tmp_path / "spectral.tif"
+    tifffile.imwrite(path, data, photometric="minisblack", planarconfig="contig")
+    np.testing.assert_array_equal(read_image(path).data, np.moveaxis(data, -1, 0))
 
 
 def test_numpy_files_come_back(volume, tmp_path):

@@ -13,6 +13,7 @@ import tifffile
 from tifffile import TiffFileError
 
 from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.storage.reordered import reordered
 
 __all__ = ["TiffFileError", "open_lazily", "read", "write"]
 
@@ -44,6 +45,10 @@ def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
     rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB and axes[-1:] == "S"  # type: ignore[union-attr]
     spatial = axes[:-1] if rgb else axes
     spatial = _name_unknown_axes(spatial)
+    order = _space_last(spatial)
+    if order != tuple(range(len(spatial))):
+        data = reordered(data, (*order, len(order)) if rgb else order)
+        spatial = "".join(spatial[axis] for axis in order)
     scale = tuple(sizes.get(letter, (1.0, "pixel"))[0] for letter in spatial)
     units = tuple(sizes.get(letter, (1.0, "pixel"))[1] for letter in spatial)
     labels = tuple(_LABELS.get(letter, letter.lower()) for letter in spatial)
@@ -79,6 +84,11 @@ def _name_unknown_axes(axes: str) -> str:
     if "Z" not in axes and axes.endswith(("QYX", "IYX")):
         return axes[:-3] + "ZYX"
     return axes
+
+
+def _space_last(axes: str) -> tuple[int, ...]:
+    """Return the order that puts z, y and x last: ImageJ has the channels behind z."""
+    return tuple(sorted(range(len(axes)), key=lambda axis: "ZYX".find(axes[axis])))
 
 
 def _axes_letters(labels: tuple[str, ...]) -> str:
