@@ -99,6 +99,15 @@ def test_an_existing_file_is_not_replaced_unasked(volume, tmp_path):
     write_image(path, volume, overwrite=True)
 
 
+def test_a_folder_is_not_replaced_by_a_file(volume, tmp_path):
+    folder = tmp_path / "results.tif"
+    folder.mkdir()
+    (folder / "kept.txt").touch()
+    with pytest.raises(ValueError, match="is a folder"):
+        write_image(folder, volume, overwrite=True)
+    assert (folder / "kept.txt").exists()
+
+
 def test_a_failed_write_leaves_no_file(volume, tmp_path, monkeypatch):
     def full(*_args):
         raise OSError("No space left on device")

@@ -139,13 +139,15 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ValueError
-        If the ending is unknown, the folder does not exist or the file does.
+        If the ending is unknown, the folder does not exist, or the file does or is a folder.
     """
     path = Path(path)
     if ending(path) not in _WRITERS:
         raise ValueError(f"{path.name} cannot be written: use an ending of {_known()}.")
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} does not exist: make it first.")
+    if path.is_dir() and ending(path) != ".zarr":
+        raise ValueError(f"{path} is a folder: choose a name for the file.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another name or pass --overwrite.")
     return path
