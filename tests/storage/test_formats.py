@@ -1,12 +1,14 @@
 """Images go to files and come back with their voxel size, complete or not at all."""
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
 
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image, write_image
-from napari_convfact.storage.formats import open_image
+from napari_convfact.storage.formats import check_output, open_image
 
 
 @pytest.fixture
@@ -106,6 +108,12 @@ def test_a_folder_is_not_replaced_by_a_file(volume, tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         write_image(folder, volume, overwrite=True)
     assert (folder / "kept.txt").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda _path, mode: not mode & os.W_OK)  # as for a user
+    with pytest.raises(ValueError, match="cannot be written to"):
+        check_output(tmp_path / "a.tif")
 
 
 def test_a_failed_write_leaves_no_file(volume, tmp_path, monkeypatch):

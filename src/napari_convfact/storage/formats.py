@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -139,13 +140,16 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ValueError
-        If the ending is unknown, the folder does not exist, or the file does or is a folder.
+        If the ending is unknown, the folder does not exist or cannot be written to, or the
+        file exists or is a folder.
     """
     path = Path(path)
     if ending(path) not in _WRITERS:
         raise ValueError(f"{path.name} cannot be written: use an ending of {_known()}.")
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} does not exist: make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"The folder {path.parent} cannot be written to: choose another.")
     if path.is_dir() and ending(path) != ".zarr":
         raise ValueError(f"{path} is a folder: choose a name for the file.")
     if path.exists() and not overwrite:
