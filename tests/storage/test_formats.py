@@ -40,6 +40,17 @@ def test_time_and_channels_keep_their_place(tmp_path):
     assert again.units == ("s", "pixel", "um", "um")
 
 
+@pytest.mark.parametrize(
+    ("unit", "short"), [("nanometer", "nm"), ("micrometer", "um"), ("millimeter", "mm"), ("m", "m")]
+)
+def test_units_in_the_viewers_words_are_kept(unit, short, tmp_path):
+    units = ("second", unit, unit)
+    movie = SpatialImage(np.zeros((2, 5, 6), np.float32), "a", (3, 2, 4), units, ("t", "y", "x"))
+    again = read_image(write_image(tmp_path / "a.tif", movie))
+    assert again.units == ("s", short, short)
+    assert again.scale == (3, 2, 4)
+
+
 def test_axes_that_ome_does_not_know_are_kept(tmp_path):
     data = np.zeros((2, 3, 5, 6), np.float32)
     bank = SpatialImage(data, "bank", axis_labels=("scale", "orientation", "y", "x"))

@@ -14,6 +14,7 @@ from tifffile import TiffFileError
 
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage.reordered import reordered
+from napari_convfact.storage.zarr_axes import short_unit
 
 __all__ = ["TiffFileError", "open_lazily", "read", "write"]
 
@@ -67,7 +68,7 @@ def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> Non
             metadata[f"PhysicalSize{letter}"] = size
             metadata[f"PhysicalSize{letter}Unit"] = _ome_unit(unit)
         elif unit != "pixel" and letter == "T":
-            metadata |= {"TimeIncrement": size, "TimeIncrementUnit": unit}
+            metadata |= {"TimeIncrement": size, "TimeIncrementUnit": short_unit(unit)}
     if provenance:
         metadata["MapAnnotation"] = {"napari_convfact": json.dumps(provenance)}
     with tifffile.TiffWriter(path, ome=True, bigtiff=data.nbytes > 2**31) as file:
@@ -149,8 +150,9 @@ def _plain_unit(unit: str) -> str:
     """Return a unit in the spelling that napari's unit registry reads."""
     if unit in _MICROMETRE:
         return "um"
+    unit = short_unit(unit)  # the viewer's units are words
     return unit if unit in {"nm", "mm", "cm", "m", "s", "ms"} else "pixel"
 
 
 def _ome_unit(unit: str) -> str:
-    return "µm" if unit in _MICROMETRE or unit == "micrometer" else unit
+    return "µm" if unit in _MICROMETRE else short_unit(unit)
