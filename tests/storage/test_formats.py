@@ -51,6 +51,14 @@ def test_units_in_the_viewers_words_are_kept(unit, short, tmp_path):
     assert again.scale == (3, 2, 4)
 
 
+def test_voxel_sizes_without_a_unit_are_kept(tmp_path):
+    # As of OME-Zarr images whose axes have a scale and no unit.
+    image = SpatialImage(np.zeros((4, 5, 6), np.float32), "a", (3, 1, 0.5), (), ("z", "y", "x"))
+    again = read_image(write_image(tmp_path / "a.tif", image))
+    assert again.units == ("pixel",) * 3
+    assert again.scale == (3, 1, 0.5)
+
+
 def test_axes_that_ome_does_not_know_are_kept(tmp_path):
     data = np.zeros((2, 3, 5, 6), np.float32)
     bank = SpatialImage(data, "bank", axis_labels=("scale", "orientation", "y", "x"))

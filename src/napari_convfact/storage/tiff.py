@@ -64,7 +64,7 @@ def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> Non
     axes = _axes_letters(image.axis_labels)
     metadata: dict[str, Any] = {"axes": axes + ("S" if image.rgb else ""), "Name": image.name}
     for letter, size, unit in zip(axes, image.scale, image.units, strict=True):
-        if unit != "pixel" and letter in "XYZ":
+        if (unit != "pixel" or size != 1) and letter in "XYZ":
             metadata[f"PhysicalSize{letter}"] = size
             metadata[f"PhysicalSize{letter}Unit"] = _ome_unit(unit)
         elif unit != "pixel" and letter == "T":
