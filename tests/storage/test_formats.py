@@ -165,6 +165,25 @@ def test_a_broken_file_is_one_sentence(name, tmp_path):
         read_image(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(b"</Pixels>", b"</Pixelz>"), (b"\x78\x9c", b"\x78\x00")]
+)
+def test_a_damaged_tiff_is_one_sentence(before, after, volume, tmp_path):
+    path = write_image(tmp_path / "damaged.tif", volume)
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after))
+    with pytest.raises(ValueError, match=r"damaged\.tif cannot be read"):
+        read_image(path)
+
+
+def test_a_damaged_numpy_file_is_one_sentence(volume, tmp_path):
+    path = write_image(tmp_path / "damaged.npy", volume)
+    path.write_bytes(path.read_bytes().replace(b"}", b" ", 1))
+    with pytest.raises(ValueError, match=r"damaged\.npy cannot be read"):
+        read_image(path)
+
+
 def test_a_pickle_in_a_numpy_file_is_refused(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="cannot be read"):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import tempfile
+import tokenize
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,24 @@ from napari_convfact.storage import tiff, zarr_files
 
 Reader = Callable[[Path], SpatialImage]
 Writer = Callable[[Path, SpatialImage, Mapping[str, Any]], None]
+
+# What the libraries raise about files that hold something else than they announce.
+_DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,  # of XML
+    TypeError,
+    ValueError,
+    struct.error,
+    tiff.TiffFileError,
+    tokenize.TokenError,  # of the header of a NumPy file
+    zlib.error,
+)
 
 
 def read_image(path: str | Path) -> SpatialImage:
@@ -68,8 +89,9 @@ def _read(path: Path, readers: Mapping[str, Reader]) -> SpatialImage:
         raise ValueError(f"There is no file {path}.")
     try:
         return replace(reader(path), path=str(path.resolve()))
-    except (OSError, EOFError, LookupError, ValueError, tiff.TiffFileError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    except _DAMAGED as error:
+        words = str(error) or "it is damaged"
+        raise ValueError(f"{path.name} cannot be read: {words}") from error
 
 
 def write_image(
