@@ -135,6 +135,21 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path, m
         check_output(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize(
+    ("shape", "labels", "dtype"),
+    [
+        ((2, 2, 2, 2, 4, 4), ("scale", "t", "c", "z", "y", "x"), np.float32),
+        ((9,), ("x",), np.float32),
+        ((4, 4), ("y", "x"), np.int64),
+    ],
+)
+def test_what_tiff_has_no_room_for_is_one_sentence(shape, labels, dtype, tmp_path):
+    image = SpatialImage(np.zeros(shape, dtype), axis_labels=labels)
+    with pytest.raises(ValueError, match=r"no room .*\.npy"):
+        write_image(tmp_path / "a.tif", image)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_write_leaves_no_file(volume, tmp_path, monkeypatch):
     def full(*_args):
         raise OSError("No space left on device")

@@ -57,7 +57,13 @@ def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
 
 
 def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> None:
-    """Write an OME-TIFF with voxel size, units and the provenance record."""
+    """Write an OME-TIFF with voxel size, units and the provenance record.
+
+    Raises
+    ------
+    ValueError
+        If the format has no room for its axes or its type.
+    """
     data = np.asarray(image.data)
     if data.dtype == bool:
         data = data.astype(np.uint8)
@@ -71,13 +77,19 @@ def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> Non
             metadata |= {"TimeIncrement": size, "TimeIncrementUnit": short_unit(unit)}
     if provenance:
         metadata["MapAnnotation"] = {"napari_convfact": json.dumps(provenance)}
-    with tifffile.TiffWriter(path, ome=True, bigtiff=data.nbytes > 2**31) as file:
-        file.write(
-            data,
-            photometric="rgb" if image.rgb else "minisblack",
-            compression="zlib",
-            metadata=metadata,
-        )
+    try:
+        with tifffile.TiffWriter(path, ome=True, bigtiff=data.nbytes > 2**31) as file:
+            file.write(
+                data,
+                photometric="rgb" if image.rgb else "minisblack",
+                compression="zlib",
+                metadata=metadata,
+            )
+    except (tifffile.OmeXmlError, IndexError) as error:  # an index, where there is one axis
+        raise ValueError(
+            f"OME-TIFF has no room for the axes {', '.join(image.axis_labels)} of {data.dtype} "
+            "values: write .ome.zarr or .npy."
+        ) from error
 
 
 def _name_unknown_axes(axes: str) -> str:
