@@ -199,6 +199,12 @@ def test_a_damaged_numpy_file_is_one_sentence(volume, tmp_path):
         read_image(path)
 
 
+def test_a_single_number_is_no_image(tmp_path):
+    np.save(tmp_path / "number.npy", np.array(3.0))
+    with pytest.raises(ValueError, match="single number"):
+        read_image(tmp_path / "number.npy")
+
+
 def test_a_pickle_in_a_numpy_file_is_refused(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="cannot be read"):

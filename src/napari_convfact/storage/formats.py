@@ -88,10 +88,13 @@ def _read(path: Path, readers: Mapping[str, Reader]) -> SpatialImage:
     if not path.exists():
         raise ValueError(f"There is no file {path}.")
     try:
-        return replace(reader(path), path=str(path.resolve()))
+        image = replace(reader(path), path=str(path.resolve()))
     except _DAMAGED as error:
         words = str(error) or "it is damaged"
         raise ValueError(f"{path.name} cannot be read: {words}") from error
+    if not image.data.shape:
+        raise ValueError(f"{path.name} holds a single number, which is no image.")
+    return image
 
 
 def write_image(
