@@ -115,6 +115,8 @@ BAD = [
     (["--strength", "much"], "not a number"),
     (["--device", "gpu"], "Unknown device"),
     (["--rcond", "2", "--method", "pseudo-inverse"], "rcond must be"),
+    (["--seam-error", "nan"], "must be a number between 0 and 1"),
+    (["--seam-error", "-5"], "must be a number between 0 and 1"),
 ]
 
 
