@@ -61,6 +61,37 @@ def test_the_result_carries_its_recipe(files, tmp_path):
     )
 
 
+def test_a_recipe_written_by_hand_needs_paths_only(files):
+    recipe = {
+        "operation": "deconvolve",
+        "parameters": {"strength": 0.01},
+        "sources": {"image": {"path": "cells.tif"}, "psf": {"path": "psf.tif"}},
+    }
+    (files / "recipe.json").write_text(json.dumps(recipe))
+    assert main(["run", str(files / "recipe.json"), "-o", str(files / "again.tif")]) == 0
+    assert main(arguments(files, "--strength", "0.01")) == 0
+    again, out = cf.read_image(files / "again.tif"), cf.read_image(files / "out.tif")
+    np.testing.assert_array_equal(again.data, out.data)
+    assert again.scale == out.scale
+
+
+@pytest.mark.parametrize(
+    ("parts", "more", "words"),
+    [
+        ({"parameters": None}, [], "must be named values"),
+        ({"sources": [1]}, [], "must be named values"),
+        ({"sources": {"image": "cells.tif"}}, [], "must be named values"),
+        ({}, ["--input", "psff=psf.tif"], "no input 'psff': it takes image, psf"),
+    ],
+)
+def test_a_recipe_that_cannot_be_run_is_one_line(files, parts, more, words, capsys):
+    (files / "recipe.json").write_text(json.dumps({"operation": "deconvolve"} | parts))
+    assert main(["run", str(files / "recipe.json"), "-o", str(files / "again.tif"), *more]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
 def test_a_folder_gives_a_file_for_each_and_says_what_failed(files, capsys):
     folder = files / "many"
     folder.mkdir()
@@ -84,6 +115,8 @@ BAD = [
     (["--strength", "much"], "not a number"),
     (["--device", "gpu"], "Unknown device"),
     (["--rcond", "2", "--method", "pseudo-inverse"], "rcond must be"),
+    (["--seam-error", "nan"], "must be a number between 0 and 1"),
+    (["--seam-error", "-5"], "must be a number between 0 and 1"),
 ]
 
 

@@ -1,9 +1,12 @@
 """What README shows works."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from napari_convfact.cli import _parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,6 +26,12 @@ def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("line", re.findall(r"^convfact .*$", README, flags=re.MULTILINE))
+def test_the_command_lines_have_legal_arguments(line):
+    if "--help" not in line and line != "convfact demo":
+        _parser().parse_args(shlex.split(line)[1:])
 
 
 def test_the_commands_that_it_names_exist():

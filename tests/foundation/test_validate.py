@@ -81,6 +81,17 @@ def test_missing_values_are_counted():
         check_image(values)
 
 
+def test_filling_is_offered_only_where_it_can_be_had():
+    values = np.array([1.0, np.nan])
+    with pytest.raises(ValueError, match="missing="):
+        check_image(values, missing="error")
+    for refuse in (check_image, check_kernel, check_psf):
+        with pytest.raises(ValueError, match=r"NaN or infinite: replace them\.$"):
+            refuse(values)
+    with pytest.raises(ValueError, match=r"replace them\.$"):
+        check_image(values * np.nan, missing="fill")
+
+
 def test_missing_values_can_be_filled_and_put_back():
     values = np.arange(16.0).reshape(4, 4)
     values[2, 2] = np.nan

@@ -247,6 +247,7 @@ def test_the_report_is_json_ready_and_the_input_untouched():
         ([1.0, 2, 1], {"background": 5}, "leaves nothing"),
         ([1.0, 2, 1], {"voxel_size": (1, 1), "target_voxel_size": 1}, "2 entries for 1 axes"),
         ([1.0, 2, 1], {"voxel_size": 1, "target_voxel_size": -1}, "positive"),
+        (np.ones((3, 3)), {"voxel_size": 1, "target_voxel_size": 1e-9}, "3e\\+09 voxels.* units"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(kernel, options, words):

@@ -40,7 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--seam-error",
-        type=float,
+        type=_share,
         default=SEAM_ERROR,
         metavar="X",
         help="Largest error at the borders of tiles, as a share of the result's range "
@@ -191,6 +191,16 @@ def _size(text: str) -> float:
     if not found or found[1].count(".") > 1 or found[1] == ".":
         raise argparse.ArgumentTypeError(f"must be a size as 2GB or 500MB, not {text!r}")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number between 0 and 1, not {text!r}")
+    return value
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -44,6 +44,12 @@ def _run(options: argparse.Namespace) -> None:
 
 def _inputs(recipe: Recipe, given: dict[str, Path], output: Path) -> dict[str, SpatialImage]:
     paths = {}
+    known = [item.name for item in recipe.operation.inputs]
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"{recipe.operation.name} has no input {name!r}: it takes {', '.join(known)}."
+            )
     for item in recipe.operation.inputs:
         source = recipe.sources.get(item.name, {})
         if item.name in given:
@@ -64,6 +70,8 @@ def _inputs(recipe: Recipe, given: dict[str, Path], output: Path) -> dict[str, S
 
 def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
     """Return the image with the voxel size that it had when the recipe was written."""
+    if not {"name", "shape", "scale", "units"} <= source.keys():
+        return image  # a recipe that was written by hand needs no more than the path
     shape = tuple(source["shape"])
     if shape != tuple(image.data.shape):
         raise ValueError(

@@ -41,7 +41,7 @@ def check_image(
     *,
     name: str = "image",
     ndim: int = 1,
-    missing: Missing = "error",
+    missing: Missing | None = None,
     dtype: str = "float32",
 ) -> CheckedImage:
     """Check an image and convert it.
@@ -54,9 +54,10 @@ def check_image(
         How to call it in messages.
     ndim : int
         The least number of axes.
-    missing : {"error", "fill"}
+    missing : {"error", "fill"}, optional
         What to do about NaN and infinite values: refuse, or fill each with its nearest
         finite neighbour (`CheckedImage.restore_missing` puts them back into a result).
+        None refuses them for a caller that does not have the option to fill.
     dtype : str
         ``"float32"`` or ``"float64"``.
 
@@ -86,10 +87,11 @@ def check_image(
     if not bad.any():
         return CheckedImage(data, None, tuple(notes))
     count = int(bad.sum())
-    if missing == "error" or count == bad.size:
+    if missing != "fill" or count == bad.size:
+        fill = ', or pass missing="fill" to fill each with its nearest neighbour'
         raise ValueError(
-            f"The {name} has {count} values that are NaN or infinite: replace them, "
-            'or pass missing="fill" to fill each with its nearest neighbour.'
+            f"The {name} has {count} values that are NaN or infinite: replace them"
+            f"{fill if missing == 'error' and count < bad.size else ''}."
         )
     notes.append(f"{count} values of the {name} were NaN or infinite and were filled.")
     return CheckedImage(_fill_from_nearest(data, bad), bad, tuple(notes))

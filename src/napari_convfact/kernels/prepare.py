@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from napari_convfact.foundation.memory import memory_budget
 from napari_convfact.foundation.validate import check_kernel, check_psf
 from napari_convfact.kernels import geometry
 from napari_convfact.kernels.background import estimate_background
 from napari_convfact.kernels.sizes import per_axis
 
 Center = Literal["peak", "centroid", "keep"]
+
+# Of a sample at the peak: the spline's in and out, and magnitudes, in float64.
+_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,8 @@ def prepare_kernel(
     ------
     ValueError
         If the kernel is empty, complex, not finite or zero, if it is to be normalized and
-        has no positive sum, or if an option is not legal.
+        has no positive sum, if an option is not legal, or if the voxel sizes differ so much
+        that the resampled kernel does not fit in memory.
     """
     _check_options(center, energy)
     values = check_kernel(kernel)
@@ -146,7 +152,9 @@ def prepare_kernel(
         raise ValueError("The kernel is zero everywhere: choose the layer that holds the kernel.")
     middle = _find_center(np.abs(values), center)
     shift = tuple(n // 2 - m for n, m in zip(shape_before, middle, strict=True))
-    values = _sample(values, middle, _steps(values.shape, before, target), normalize)
+    steps = _steps(values.shape, before, target)
+    _check_samples(values.shape, steps)
+    values = _sample(values, middle, steps, normalize)
     # Without its smallest values, a filter kernel would no longer have its sum.
     values, lost, hints = _finish(values, energy if normalize else 1.0, normalize)
     report = KernelReport(
@@ -205,6 +213,16 @@ def _steps(
         return (1.0,) * len(shape)
     ratios = zip(shape, before, target, strict=True)
     return tuple(1.0 if n == 1 or np.isclose(b, t) else t / b for n, b, t in ratios)
+
+
+def _check_samples(shape: tuple[int, ...], steps: tuple[float, ...]) -> None:
+    """Refuse what no memory holds: mostly one of the voxel sizes has the wrong unit."""
+    sizes = [n if s == 1 else math.ceil(n / s) for n, s in zip(shape, steps, strict=True)]
+    if math.prod(sizes) > math.prod(shape) and _BYTES * math.prod(sizes) > memory_budget():
+        raise ValueError(
+            f"At the image's voxel size the kernel would have {_numbers(sizes, '.3g')} voxels, "
+            "more than fit in memory: check both voxel sizes and their units."
+        )
 
 
 def _sample(

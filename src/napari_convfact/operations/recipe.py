@@ -59,12 +59,21 @@ def load_recipe(path: str | Path) -> Recipe:
     if not isinstance(record, dict) or "operation" not in record:
         raise ValueError(f"{path.name} is not a recipe: it does not name an operation.")
     operation = find_operation(record["operation"])
-    parameters = operation.parameters.from_dict(record.get("parameters", {}))
-    sources = {name: dict(source) for name, source in record.get("sources", {}).items()}
+    given, sources = record.get("parameters", {}), record.get("sources", {})
+    if not all(isinstance(part, dict) for part in (given, *_values(sources))):
+        raise ValueError(
+            f"{path.name} is not a recipe: its parameters and sources must be named values."
+        )
+    parameters = operation.parameters.from_dict(given)
+    sources = {name: dict(source) for name, source in sources.items()}
     for source in sources.values():
         if "path" in source:
-            source["path"] = str(path.parent / source["path"])
+            source["path"] = str(path.parent / str(source["path"]))
     return Recipe(operation, parameters, sources)
+
+
+def _values(sources: Any) -> list[Any]:
+    return list(sources.values()) if isinstance(sources, dict) else [None]
 
 
 def save_recipe(path: str | Path, record: Mapping[str, Any]) -> None:

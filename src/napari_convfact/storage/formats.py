@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import struct
 import tempfile
+import tokenize
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +20,24 @@ from napari_convfact.storage import tiff, zarr_files
 
 Reader = Callable[[Path], SpatialImage]
 Writer = Callable[[Path, SpatialImage, Mapping[str, Any]], None]
+
+# What the libraries raise about files that hold something else than they announce.
+_DAMAGED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,  # of XML
+    TypeError,
+    ValueError,
+    struct.error,
+    tiff.TiffFileError,
+    tokenize.TokenError,  # of the header of a NumPy file
+    zlib.error,
+)
 
 
 def read_image(path: str | Path) -> SpatialImage:
@@ -66,9 +88,13 @@ def _read(path: Path, readers: Mapping[str, Reader]) -> SpatialImage:
     if not path.exists():
         raise ValueError(f"There is no file {path}.")
     try:
-        return replace(reader(path), path=str(path.resolve()))
-    except (OSError, EOFError, LookupError, ValueError, tiff.TiffFileError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+        image = replace(reader(path), path=str(path.resolve()))
+    except _DAMAGED as error:
+        words = str(error) or "it is damaged"
+        raise ValueError(f"{path.name} cannot be read: {words}") from error
+    if not image.data.shape:
+        raise ValueError(f"{path.name} holds a single number, which is no image.")
+    return image
 
 
 def write_image(
@@ -139,13 +165,18 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ValueError
-        If the ending is unknown, the folder does not exist or the file does.
+        If the ending is unknown, the folder does not exist or cannot be written to, or the
+        file exists or is a folder.
     """
     path = Path(path)
     if ending(path) not in _WRITERS:
         raise ValueError(f"{path.name} cannot be written: use an ending of {_known()}.")
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} does not exist: make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"The folder {path.parent} cannot be written to: choose another.")
+    if path.is_dir() and ending(path) != ".zarr":
+        raise ValueError(f"{path} is a folder: choose a name for the file.")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another name or pass --overwrite.")
     return path

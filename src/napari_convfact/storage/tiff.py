@@ -13,6 +13,8 @@ import tifffile
 from tifffile import TiffFileError
 
 from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.storage.reordered import reordered
+from napari_convfact.storage.zarr_axes import short_unit
 
 __all__ = ["TiffFileError", "open_lazily", "read", "write"]
 
@@ -44,6 +46,10 @@ def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
     rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB and axes[-1:] == "S"  # type: ignore[union-attr]
     spatial = axes[:-1] if rgb else axes
     spatial = _name_unknown_axes(spatial)
+    order = _space_last(spatial)
+    if order != tuple(range(len(spatial))):
+        data = reordered(data, (*order, len(order)) if rgb else order)
+        spatial = "".join(spatial[axis] for axis in order)
     scale = tuple(sizes.get(letter, (1.0, "pixel"))[0] for letter in spatial)
     units = tuple(sizes.get(letter, (1.0, "pixel"))[1] for letter in spatial)
     labels = tuple(_LABELS.get(letter, letter.lower()) for letter in spatial)
@@ -51,27 +57,39 @@ def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
 
 
 def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> None:
-    """Write an OME-TIFF with voxel size, units and the provenance record."""
+    """Write an OME-TIFF with voxel size, units and the provenance record.
+
+    Raises
+    ------
+    ValueError
+        If the format has no room for its axes or its type.
+    """
     data = np.asarray(image.data)
     if data.dtype == bool:
         data = data.astype(np.uint8)
     axes = _axes_letters(image.axis_labels)
     metadata: dict[str, Any] = {"axes": axes + ("S" if image.rgb else ""), "Name": image.name}
     for letter, size, unit in zip(axes, image.scale, image.units, strict=True):
-        if unit != "pixel" and letter in "XYZ":
+        if (unit != "pixel" or size != 1) and letter in "XYZ":
             metadata[f"PhysicalSize{letter}"] = size
             metadata[f"PhysicalSize{letter}Unit"] = _ome_unit(unit)
         elif unit != "pixel" and letter == "T":
-            metadata |= {"TimeIncrement": size, "TimeIncrementUnit": unit}
+            metadata |= {"TimeIncrement": size, "TimeIncrementUnit": short_unit(unit)}
     if provenance:
         metadata["MapAnnotation"] = {"napari_convfact": json.dumps(provenance)}
-    with tifffile.TiffWriter(path, ome=True, bigtiff=data.nbytes > 2**31) as file:
-        file.write(
-            data,
-            photometric="rgb" if image.rgb else "minisblack",
-            compression="zlib",
-            metadata=metadata,
-        )
+    try:
+        with tifffile.TiffWriter(path, ome=True, bigtiff=data.nbytes > 2**31) as file:
+            file.write(
+                data,
+                photometric="rgb" if image.rgb else "minisblack",
+                compression="zlib",
+                metadata=metadata,
+            )
+    except (tifffile.OmeXmlError, IndexError) as error:  # an index, where there is one axis
+        raise ValueError(
+            f"OME-TIFF has no room for the axes {', '.join(image.axis_labels)} of {data.dtype} "
+            "values: write .ome.zarr or .npy."
+        ) from error
 
 
 def _name_unknown_axes(axes: str) -> str:
@@ -79,6 +97,11 @@ def _name_unknown_axes(axes: str) -> str:
     if "Z" not in axes and axes.endswith(("QYX", "IYX")):
         return axes[:-3] + "ZYX"
     return axes
+
+
+def _space_last(axes: str) -> tuple[int, ...]:
+    """Return the order that puts z, y and x last: ImageJ has the channels behind z."""
+    return tuple(sorted(range(len(axes)), key=lambda axis: "ZYX".find(axes[axis])))
 
 
 def _axes_letters(labels: tuple[str, ...]) -> str:
@@ -139,8 +162,9 @@ def _plain_unit(unit: str) -> str:
     """Return a unit in the spelling that napari's unit registry reads."""
     if unit in _MICROMETRE:
         return "um"
+    unit = short_unit(unit)  # the viewer's units are words
     return unit if unit in {"nm", "mm", "cm", "m", "s", "ms"} else "pixel"
 
 
 def _ome_unit(unit: str) -> str:
-    return "µm" if unit in _MICROMETRE or unit == "micrometer" else unit
+    return "µm" if unit in _MICROMETRE else short_unit(unit)
