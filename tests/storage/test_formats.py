@@ -6,6 +6,7 @@ import tifffile
 
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image, write_image
+from napari_convfact.storage.formats import open_image
 
 
 @pytest.fixture
@@ -49,6 +50,18 @@ def test_colour_stays_colour(tmp_path):
     assert again.rgb
     assert again.ndim == 2
     np.testing.assert_array_equal(again.data, data)
+
+
+def test_slides_with_smaller_pictures_are_opened_at_full_size(tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8)
+    options = {"photometric": "rgb", "tile": (64, 64)}
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as file:
+        file.write(data, subifds=1, **options)
+        file.write(data[::2, ::2], subfiletype=1, **options)
+    slide = open_image(tmp_path / "slide.tif")
+    assert slide.rgb
+    assert slide.data.chunks == (64, 64, 3)
+    np.testing.assert_array_equal(slide.data[10:90, 70:], data[10:90, 70:])
 
 
 def test_imagej_files_give_their_voxel_size(shared_data):
