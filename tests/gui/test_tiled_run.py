@@ -108,3 +108,30 @@ def test_names_of_kernels_are_a_labels_layer(make_napari_viewer, monkeypatch, tm
     layer = viewer.layers[-1]
     assert isinstance(layer, Labels)
     assert set(np.unique(np.asarray(layer.data))) <= {1, 2}
+
+
+def test_a_slide_in_colour_gives_a_layer_with_its_colours(in_tiles, qtbot):
+    dask = pytest.importorskip("dask.array")
+    viewer, widget, _ = in_tiles
+    data = np.random.default_rng(1).integers(0, 255, (64, 70, 3), dtype=np.uint8)
+    slide = viewer.add_image(
+        dask.from_array(data, chunks=(32, 32, 3)),
+        rgb=True,
+        name="slide",
+        scale=(0.1, 0.1),
+        translate=(5, 7),
+        units=("um", "um"),
+    )
+    with qtbot.waitSignal(widget.tile_planner.said, timeout=60_000):
+        widget.choices["image"].choose(slide)
+    assert re.search(r"3 tiles of 64 × 70 voxels.*in one process", widget.bar.plan.text())
+    run_to_end(widget, qtbot)
+    layer = viewer.layers[-1]
+    assert layer.data[0].shape == (3, 64, 70)
+    np.testing.assert_array_equal(layer.scale, (1, 0.1, 0.1))
+    np.testing.assert_array_equal(layer.translate, (0, 5, 7))
+    psf, _ = cf.prepare_kernel(viewer.layers["PSF"].data)
+    options = {"method": "wiener", "strength": 0.1, "boundary": "reflect"}
+    whole = cf.deconvolve(data, psf, channel_axis=-1, **options)
+    estimate = np.moveaxis(whole.estimate, -1, 0)
+    np.testing.assert_allclose(np.asarray(layer.data[0]), estimate, atol=1e-3)

@@ -99,6 +99,16 @@ def test_alpha_is_kept(picture):
     np.testing.assert_array_equal(ours.data[..., :3], result(picture).data)
 
 
+def test_volumes_in_colour_are_filtered_in_space(picture):
+    kernel = np.random.default_rng(0).standard_normal((3, 3, 3))
+    volume = np.stack([picture.data, picture.data[::-1], picture.data[:, ::-1]]).astype(np.float32)
+    ours = result(SpatialImage(volume, rgb=True), SpatialImage(kernel, "kernel"))
+    assert ours.rgb
+    for colour in range(3):
+        alone = convolve(np.ascontiguousarray(volume[..., colour]), kernel)
+        np.testing.assert_allclose(ours.data[..., colour], alone, atol=1e-3)
+
+
 def test_kernels_of_a_network(picture, camera, checkpoint):
     bank = KernelBank.from_checkpoint(checkpoint)
     ours = result(picture, kind="file", file=str(checkpoint))

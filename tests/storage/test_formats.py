@@ -73,6 +73,18 @@ def test_colour_stays_colour(tmp_path):
     np.testing.assert_array_equal(again.data, data)
 
 
+def test_slides_with_smaller_pictures_are_opened_at_full_size(tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8)
+    options = {"photometric": "rgb", "tile": (64, 64)}
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as file:
+        file.write(data, subifds=1, **options)
+        file.write(data[::2, ::2], subfiletype=1, **options)
+    slide = open_image(tmp_path / "slide.tif")
+    assert slide.rgb
+    assert slide.data.chunks == (64, 64, 3)
+    np.testing.assert_array_equal(slide.data[10:90, 70:], data[10:90, 70:])
+
+
 def test_imagej_files_give_their_voxel_size(shared_data):
     beads = read_image(shared_data / "confocal_grid" / "Bead_Image1_crop.tif")
     assert beads.scale == pytest.approx((0.125, 0.0225, 0.0225), abs=1e-4)

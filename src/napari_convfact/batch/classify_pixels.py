@@ -44,14 +44,18 @@ def constants(
             "name under Save classifier, and choose that file as Classifier here."
         )
     check_inputs(inputs, parameters)
-    if image.rgb:
-        raise ValueError("Colour images are classified in memory only.")
     yield Step(0, 0, "Reading the classifier")
     classifier = load_classifier(parameters)
     found: dict[str, Any] = {"classifier": classifier.fingerprint}
     if "residual" in classifier.features:
         found["means"] = yield from means_job(image, classifier.ndim)
     return found
+
+
+def _refuse_colours(image: SpatialImage) -> SpatialImage:
+    if image.rgb:
+        raise ValueError("Colour images are classified in memory only.")
+    return image
 
 
 def method(
@@ -171,4 +175,4 @@ class ClassifierTiles:
         return {"classes": self.classifier.classes, "features": len(self.classifier.names)}
 
 
-TILED = TiledOperation(constants, method)
+TILED = TiledOperation(constants, method, _refuse_colours)

@@ -6,12 +6,12 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.process import Prepared, process_tile
@@ -154,15 +154,25 @@ def reopen(manifest: Manifest) -> tuple[dict[str, SpatialImage], Prepared]:
     for name, source in recipe["sources"].items():
         if "path" not in source:
             raise ValueError(f"The {name} of the run was not in a file.")
-        inputs[name] = replace(
-            open_image(source["path"]),
-            name=source["name"],
-            scale=tuple(source["scale"]),
-            units=tuple(source["units"]),
-        )
+        inputs[name] = _as_recorded(open_image(source["path"]), source)
     parameters = operation.parameters.from_dict(recipe["parameters"])
-    method = tiled_operation(operation).method(inputs, parameters, manifest.constants)
+    tiled = tiled_operation(operation)
+    inputs = tiled.inputs(inputs)
+    method = tiled.method(inputs, parameters, manifest.constants)
     return inputs, Prepared(manifest.plan.tiling, method)
+
+
+def _as_recorded(image: SpatialImage, source: Mapping[str, Any]) -> SpatialImage:
+    """Return an image as the run took it; a viewer may have seen colours where a file has none."""
+    ndim = len(source["scale"])
+    return replace(
+        image,
+        name=source["name"],
+        scale=tuple(source["scale"]),
+        units=tuple(source["units"]),
+        axis_labels=image.axis_labels if image.ndim == ndim else (),
+        rgb=len(source["shape"]) > ndim,
+    )
 
 
 @contextmanager

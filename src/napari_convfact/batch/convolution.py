@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.batch.colours import colours_apart
 from napari_convfact.batch.halo import ROUND_OFF, Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
 from napari_convfact.batch.source import sample_size
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.operations.convolve import check_inputs, chosen_kernel
+from napari_convfact.operations.convolve import chosen_kernel
 from napari_convfact.operations.convolve_parameters import Convolve
 from napari_convfact.operations.operation import SpatialImage
 
@@ -25,13 +26,7 @@ _SAMPLE = 2**22
 
 
 def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[dict[str, Any]]:
-    """Check the run; tiles of a convolution share nothing that an image must tell."""
-    check_inputs(inputs, parameters)
-    if inputs["image"].rgb:
-        raise ValueError(
-            "Colour images are worked on in memory only: store the colours as a leading "
-            "channel axis."
-        )
+    """Choose the engine; tiles of a convolution share nothing that an image must tell."""
     if parameters.kind == "file" and parameters.depth:
         raise ValueError("Feature maps of a network are made in memory only.")
     if getattr(chosen_kernel(inputs, parameters), "channels", None) is not None:
@@ -169,4 +164,4 @@ class ConvolutionTiles:
         return {"kernels": len(self.kernels), "taps": math.prod(self.kernels.shape[1:])}
 
 
-TILED = TiledOperation(constants, method)
+TILED = TiledOperation(constants, method, colours_apart)

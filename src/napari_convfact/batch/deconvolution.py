@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from napari_convfact.batch.colours import colours_apart
 from napari_convfact.batch.halo import Reach, cut_profile, tail_profiles
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
 from napari_convfact.batch.source import sample_size, sample_windows
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.operations.deconvolve import check_inputs, prepare_psf, solver_options
+from napari_convfact.operations.deconvolve import prepare_psf, solver_options
 from napari_convfact.operations.deconvolve_parameters import Deconvolve
 from napari_convfact.operations.operation import SpatialImage
 
@@ -40,8 +41,7 @@ _TAIL = 2**24
 def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[dict[str, Any]]:
     """Choose the strength, or iterations and start, once for all tiles."""
     image, psf = inputs["image"], inputs["psf"]
-    check_inputs(image, psf)
-    _refuse(image, parameters)
+    _refuse(parameters)
     kernel, report = prepare_psf(image, psf, parameters)
     yield Step(0, 0, "Looking at samples of the image")
     from napari_convfact.convolution.operator import Convolution
@@ -93,12 +93,7 @@ def method(
     return DirectTiles(image.name, kernel, settings, constants)
 
 
-def _refuse(image: SpatialImage, parameters: Deconvolve) -> None:
-    if image.rgb:
-        raise ValueError(
-            f"{image.name} is a colour image, which is worked on in memory only: store its "
-            "colours as a leading channel axis."
-        )
+def _refuse(parameters: Deconvolve) -> None:
     for name in ("residual", "spectrum"):
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
@@ -311,4 +306,4 @@ class DirectTiles(DeconvolutionTiles):
         return float(self.constants["strength"])
 
 
-TILED = TiledOperation(constants, method)
+TILED = TiledOperation(constants, method, colours_apart)

@@ -54,7 +54,7 @@ def forecast_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[Ti
     tiling, method = manifest.plan.tiling, prepared.method
     small = _small(tiling)
     tile = _middle(small)
-    costs = yield from _try(small, tile, manifest, method, request.inputs["image"])
+    costs = yield from _try(small, tile, manifest, method, request.tiled_inputs["image"])
     seconds = _scaled(costs, tiling, method, small.window(tile)[1], tile.size)
     return replace(manifest.plan, seconds=seconds)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_convfact.batch.colours import luminance_only
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
 from napari_convfact.batch.source import sample_size, sample_windows
 from napari_convfact.batch.tiles import Reading, fast_length
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.operations.gabor import DISPLAY, MAPS, STACKS, check_inputs, make_bank
+from napari_convfact.operations.gabor import DISPLAY, MAPS, STACKS, make_bank
 from napari_convfact.operations.gabor_parameters import Gabor
 from napari_convfact.operations.operation import SpatialImage
 
@@ -38,9 +39,6 @@ _TAIL = math.exp(-(4.0**2) / 2)
 def constants(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> Job[dict[str, Any]]:
     """Choose the brightness of the colours once for all tiles."""
     image = inputs["image"]
-    check_inputs(image, parameters)
-    if image.rgb:
-        raise ValueError("Colour images are worked on in memory only: pass their luminance.")
     for name in _IN_MEMORY:
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
@@ -173,4 +171,4 @@ class GaborTiles:
         }
 
 
-TILED = TiledOperation(constants, method)
+TILED = TiledOperation(constants, method, luminance_only)

@@ -102,7 +102,15 @@ class TiledOperation:
         what must be the same for all tiles; it looks at samples of the image.
     method : callable
         ``method(inputs, parameters, constants)`` returns the `TileMethod`.
+    colours : callable
+        ``colours(image)`` returns what tiles are cut from: of a colour image one without
+        colour, since methods know only those, or a ValueError; other images as they are.
     """
 
     constants: Callable[[Mapping[str, SpatialImage], Any], Job[dict[str, Any]]]
     method: Callable[[Mapping[str, SpatialImage], Any, Mapping[str, Any]], TileMethod]
+    colours: Callable[[SpatialImage], SpatialImage]
+
+    def inputs(self, inputs: Mapping[str, SpatialImage]) -> dict[str, SpatialImage]:
+        """Return the inputs of an operation as its tiles take them."""
+        return {**inputs, "image": self.colours(inputs["image"])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from napari_convfact.batch.cluster import local_workers, process_on_cluster
@@ -54,6 +54,17 @@ class Request:
     parameters: Parameters
     inputs: Mapping[str, SpatialImage]
     output: Path
+
+    @cached_property
+    def tiled_inputs(self) -> dict[str, SpatialImage]:
+        """The inputs as tiles take them.
+
+        Raises
+        ------
+        ValueError
+            If the operation cannot be tiled, or not on colour images.
+        """
+        return tiled_operation(self.operation).inputs(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -110,15 +121,26 @@ def prepare_job(
         If the operation cannot run on tiles, or not honestly.
     """
     tiled = tiled_operation(request.operation)
+    if request.operation.plan is not None:
+        request.operation.plan(request.inputs, request.parameters)  # says what does not fit
+    inputs = request.tiled_inputs
     yield Step(0, 0, "Looking at the image")
     recipe = make_recipe(request.operation, request.parameters, request.inputs)
-    constants = yield from tiled.constants(request.inputs, request.parameters)
-    method = tiled.method(request.inputs, request.parameters, constants)
-    image = request.inputs["image"]
+    constants = yield from tiled.constants(inputs, request.parameters)
+    method = tiled.method(inputs, request.parameters, constants)
+    image = inputs["image"]
+    _check_axes(method, request.inputs["image"])
     reach = yield from method.reach(image, options.seam_error)
     plan = plan_tiles(image.data.shape, method, reach, _budget(request, options))
     files = output_files(request.output, method.outputs)
     return Manifest(recipe, constants, plan, files), Prepared(plan.tiling, method)
+
+
+def _check_axes(method: TileMethod, image: SpatialImage) -> None:
+    if method.ndim > image.ndim:  # an axis of colours is none of space
+        raise ValueError(
+            f"The kernels have {method.ndim} axes and {image.name} {image.ndim}: use others."
+        )
 
 
 def _budget(request: Request, options: Options) -> float:
@@ -251,13 +273,13 @@ def _begin(
             f"The unfinished run has tiles of {format_bytes(manifest.plan.memory)} and "
             f"{format_bytes(options.memory_limit)} may be used: allow more, or start anew."
         )
-    return manifest, tiled.method(request.inputs, request.parameters, manifest.constants)
+    return manifest, tiled.method(request.tiled_inputs, request.parameters, manifest.constants)
 
 
 def _create(work: WorkFolder, request: Request, options: Options) -> Job[None]:
     manifest, prepared = yield from relay(prepare_job(request, options), _without_count)
     check_disk(request.output.parent, manifest.plan.output_bytes)
-    method, image = prepared.method, request.inputs["image"]
+    method, image = prepared.method, request.tiled_inputs["image"]
     work.create(
         manifest,
         lambda folder: create_results(folder, manifest, method.outputs, image, method.summary()),
@@ -272,7 +294,7 @@ def _process_here(
     todo: list[int],
 ) -> Job[None]:
     """Process tiles one after the other in this process."""
-    image = request.inputs["image"]
+    image = request.tiled_inputs["image"]
     tiling = manifest.plan.tiling
     destination = Destination(work.path, manifest.files, method.outputs, image, tiling)
     prepared = Prepared(tiling, method)

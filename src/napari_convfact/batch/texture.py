@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_convfact.batch.colours import luminance_only
 from napari_convfact.batch.halo import ROUND_OFF, Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
 from napari_convfact.batch.source import read_window, sample_size, sample_windows
@@ -22,7 +23,6 @@ from napari_convfact.operations.texture import (
     WORDS,
     bank_job,
     bank_kind,
-    check_inputs,
     frames_of,
     whole_numbers,
 )
@@ -44,9 +44,6 @@ _EQUATION = 5.2
 def constants(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Job[dict[str, Any]]:
     """Prepare the bank and the means of all images once for all tiles."""
     image = inputs["image"]
-    check_inputs(inputs, parameters)
-    if image.rgb:
-        raise ValueError("Colour images are worked on in memory only: pass their luminance.")
     for name in _IN_MEMORY:
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
@@ -256,4 +253,4 @@ class TextureTiles:
         return {"kernels": len(self.bank), "bank": self.constants["source"]}
 
 
-TILED = TiledOperation(constants, method)
+TILED = TiledOperation(constants, method, luminance_only)

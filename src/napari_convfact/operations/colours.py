@@ -21,9 +21,12 @@ def colours_first(image: SpatialImage, ndim: int = 2) -> Any:
 
 def luminance(image: SpatialImage) -> Any:
     """Return the data, and of a colour image its luminance."""
-    if not image.rgb:
-        return image.data
-    return np.asarray(image.data)[..., :3] @ np.array(_LUMINANCE)
+    return luminance_of(np.asarray(image.data)) if image.rgb else image.data
+
+
+def luminance_of(colours: np.ndarray) -> np.ndarray:
+    """Return the luminance of ``(..., 3)``, or 4 with alpha, in float32."""
+    return np.asarray(colours[..., :3] @ np.array(_LUMINANCE), dtype=np.float32)
 
 
 def colours_last(

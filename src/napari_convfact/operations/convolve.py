@@ -84,9 +84,17 @@ def _kernel_array(kernel: SpatialImage, parameters: Convolve) -> np.ndarray:
     return values
 
 
+def _axes(kernel: Any) -> int:
+    """Return before how many axes of space colours lie; named kernels filter their planes."""
+    return 2 if isinstance(kernel, str) else max(int(kernel.ndim), 2)
+
+
 def _with_channels(image: SpatialImage, kernel: Any) -> Any:
     """Return the image, a grey one repeated where the kernels mix channels."""
-    data = colours_first(image)
+    axes = _axes(kernel)
+    if image.rgb and axes > image.ndim:
+        raise ValueError(f"The kernels have {axes} axes and {image.name} {image.ndim}: use others.")
+    data = colours_first(image, axes)
     channels = getattr(kernel, "channels", None)
     if channels is None or image.rgb:
         return data
@@ -108,7 +116,7 @@ def _result(values: np.ndarray, kernel: Any, image: SpatialImage, parameters: Co
     notes: list[str] = []
     rgb = image.rgb and not mixes and parameters.result in ("filtered", "sharpened")
     if rgb:
-        values, notes = colours_last(values, image)
+        values, notes = colours_last(values, image, _axes(kernel))
     elif image.rgb and not mixes:
         axes = (*axes, "colour")
     summary = _summary(bank, kernel, notes)

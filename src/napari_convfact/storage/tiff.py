@@ -37,7 +37,7 @@ def open_lazily(path: Path) -> SpatialImage:
     import zarr
 
     file = tifffile.TiffFile(path)  # stays open as long as the array is used
-    return _described(file, zarr.open_array(file.series[0].aszarr(), mode="r"), path)
+    return _described(file, zarr.open_array(file.series[0].aszarr(level=0), mode="r"), path)
 
 
 def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
