@@ -7,7 +7,9 @@ import pytest
 from napari.layers import Labels
 
 import napari_convfact as cf
+from napari_convfact.foundation.job import Step
 from napari_convfact.gui import operation_widget
+from napari_convfact.gui.tiled_run import TiledRun
 from napari_convfact.operations.provenance import METADATA_KEY
 
 
@@ -85,6 +87,19 @@ def test_a_cancelled_run_goes_on_when_it_is_run_again(in_tiles, qtbot):
     run_to_end(widget, qtbot)
     assert output.is_dir()
     assert sum(layer.name != "PSF" for layer in viewer.layers) == 2
+
+
+def test_files_that_move_while_they_are_opened_wait_for_the_end(in_tiles, monkeypatch):
+    viewer, widget, output = in_tiles
+
+    def moved(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr("napari_convfact.batch.results.open_results", moved)
+    operation, source = widget.operation, viewer.layers["movie"]
+    run = TiledRun(viewer, operation, operation.parameters(), {}, source, output, None)
+    run.show(Step(1, 1))
+    assert run.layers == []
 
 
 def test_closing_the_dialog_starts_nothing(in_tiles, monkeypatch):

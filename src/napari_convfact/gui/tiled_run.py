@@ -89,7 +89,10 @@ class TiledRun:
             return
         self._refreshed = time.monotonic()
         if not self.layers:
-            self._open()
+            try:
+                self._open()
+            except (FileNotFoundError, KeyError):  # KeyError: between a group and its array
+                return  # the run was complete and its files moved meanwhile: `finish` shows them
         for layer in self.layers:
             layer.refresh()
 
