@@ -82,6 +82,29 @@ def test_richardson_lucy(boundary, change, tmp_path):
     assert relative_error(values, whole) <= manifest.plan.seam_error <= 1e-3
 
 
+@pytest.mark.parametrize("memory", [14, 6], ids=["whole planes", "cut planes"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"method": "wiener", "strength": 0.05},
+        {"method": "tikhonov", "prior": "gradient", "strength": 0.01},
+        {"method": "richardson-lucy", "iterations": 5, "accelerate": False},
+    ],
+    ids=lambda parameters: parameters["method"],
+)
+def test_channels_of_different_brightness(parameters, memory, tmp_path):
+    """Every channel has a mean of its own, with which its estimate begins."""
+    bright = blurred_beads((300, 540)).data
+    stack = np.stack([bright, 20 * bright, bright + 1000])
+    inputs = {"image": SpatialImage(stack, "channels"), "psf": gaussian(1.5)}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 96 + memory, **parameters)
+    assert (len(manifest.plan.tiling) > 3) == (memory < 10)
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    rim = (slice(40, -40),) * 2  # as far as least squares for a scene without end have settled
+    for tiles, expected in zip(values, whole, strict=True):
+        assert relative_error(tiles[rim], expected[rim]) <= 1e-3
+
+
 def test_a_shared_strength_is_chosen_once(tmp_path):
     inputs = {"image": blurred_beads((550, 700)), "psf": gaussian(1.5)}
     parameters = {"method": "wiener", "boundary": "reflect"}

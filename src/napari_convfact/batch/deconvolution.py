@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -37,6 +37,9 @@ _MARGIN = 2.0
 # Voxels of the torus on which the tail of an inverse filter is measured.
 _TAIL = 2**24
 
+#: Deconvolves a checked window of an image, whose mean is the second argument (a job).
+Solver = Callable[[np.ndarray, float], Job[np.ndarray]]
+
 
 def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job[dict[str, Any]]:
     """Choose the strength, or iterations and start, once for all tiles."""
@@ -51,9 +54,9 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
     spatial = tuple(image.data.shape[-kernel.ndim :])
     windows = sample_windows(image.data, sample_size(spatial, _SAMPLE), _SAMPLES)
     samples = [_check(window, settings) for window in windows]
-    level = float(np.mean([sample.mean(dtype=np.float64) for sample in samples]))
-    found: dict[str, Any] = {"level": level, "kernel": " ".join(report)}
+    found: dict[str, Any] = {"kernel": " ".join(report)}
     if settings.method == "richardson-lucy" or settings.boundary == "extended":
+        found["levels"] = yield from _levels(image.data, kernel.ndim, settings)
         # Measured once: tiles with different engines would differ by round-off.
         found["engine"] = Convolution(
             kernel, samples[0].shape, boundary=settings.boundary, device=settings.device
@@ -91,6 +94,22 @@ def method(
 
         return LeastSquaresTiles(image.name, kernel, settings, constants)
     return DirectTiles(image.name, kernel, settings, constants)
+
+
+def _levels(data: Any, ndim: int, settings: Settings) -> Job[Any]:
+    """Return the mean of each image of a stack, nested lists in the order of the leading axes.
+
+    That of a large image is the mean of samples.
+    """
+    leading, spatial = data.shape[: len(data.shape) - ndim], data.shape[len(data.shape) - ndim :]
+    voxels = _SAMPLE if math.prod(spatial) <= _SAMPLE else _SAMPLE // _SAMPLES
+    size = sample_size(spatial, voxels)
+    levels = np.empty(leading)
+    for index in np.ndindex(*leading):
+        yield Step(0, 0, "Measuring the mean of each image")
+        windows = sample_windows(data, size, _SAMPLES, within=index)
+        levels[index] = np.mean([_check(w, settings).mean(dtype=np.float64) for w in windows])
+    return levels.tolist()
 
 
 def _refuse(parameters: Deconvolve) -> None:
@@ -169,23 +188,27 @@ class DeconvolutionTiles(ABC):
         """Measure how far the estimate depends on its surroundings."""
 
     @abstractmethod
-    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+    def solver(self, padded: tuple[int, ...]) -> Solver:
         """Return what deconvolves windows of one size."""
 
-    def summary(self) -> dict[str, Any]:
-        """Return findings for the provenance record."""
-        return {k: v for k, v in self.constants.items() if k not in ("schedule", "steps", "level")}
-
-    def _filter(self, solve: Any) -> TileFilter:
-        """Return a tile filter from ``solve(values)``, a job on the checked window."""
+    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+        """Return what deconvolves windows of one size, and puts missing values back."""
         from napari_convfact.foundation.validate import check_image
 
-        def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
+        solve = self.solver(padded)
+        levels = np.asarray(self.constants.get("levels", math.nan))
+
+        def apply(window: np.ndarray, leading: tuple[int, ...]) -> Job[list[np.ndarray]]:
             checked = check_image(window, missing=self.settings.missing)
-            estimate = yield from solve(checked.data)
+            level = float(levels[leading]) if levels.ndim else float(levels)
+            estimate = yield from solve(checked.data, level)
             return [checked.restore_missing(estimate)]
 
         return apply
+
+    def summary(self) -> dict[str, Any]:
+        """Return findings for the provenance record."""
+        return {k: v for k, v in self.constants.items() if k not in ("schedule", "steps", "levels")}
 
     def _reach_by_cuts(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
         """Cut a sample across each axis."""
@@ -206,17 +229,17 @@ class DeconvolutionTiles(ABC):
                 for a, (n, k) in enumerate(zip(spatial, self.kernel.shape, strict=True))
             ]
             windows = sample_windows(image.data, _shrink(size, axis, _SAMPLE), _SAMPLES)
-            sample = max(windows, key=lambda window: float(np.nanstd(window)))
-            profile = yield from cut_profile(self._apply_once, sample, axis, faces=self.faces_count)
+            sample = _liveliest([_check(window, self.settings) for window in windows])
+            apply = partial(self._solve_once, float(sample.mean(dtype=np.float64)))
+            profile = yield from cut_profile(apply, sample, axis, faces=self.faces_count)
             # A volume has worse places than a sample of it.
             profile = _MARGIN * profile
             if profile[-1] <= tolerance or length >= spatial[axis]:
                 return profile
             length *= 2
 
-    def _apply_once(self, sample: np.ndarray) -> Job[np.ndarray]:
-        (estimate,) = yield from self.filter(sample.shape)(sample, ())
-        return np.asarray(estimate)
+    def _solve_once(self, level: float, sample: np.ndarray) -> Job[np.ndarray]:
+        return (yield from self.solver(sample.shape)(sample, level))
 
 
 def _shrink(size: list[int], axis: int, voxels: int) -> list[int]:
@@ -289,17 +312,17 @@ class DirectTiles(DeconvolutionTiles):
         halo = [None if u else h for u, h in zip(unknown, reach.halo, strict=True)]
         return Reach(tuple(halo), reach.seam_error)
 
-    def filter(self, padded: tuple[int, ...]) -> TileFilter:
-        """Return what deconvolves windows of one size."""
+    def solver(self, padded: tuple[int, ...]) -> Solver:
+        """Return what deconvolves windows of one size; the level is not needed."""
         from napari_convfact.deconvolution.regularized import as_tensor, make_filter
 
         inverse = make_filter(padded, self.kernel, self._periodic, self.device, self._strength)
 
-        def solve(values: np.ndarray) -> Job[np.ndarray]:
+        def solve(values: np.ndarray, _: float) -> Job[np.ndarray]:
             yield Step(0, 0, "Inverse filter")
             return inverse.apply(as_tensor(values, self.settings, self.device)).cpu().numpy()
 
-        return self._filter(solve)
+        return solve
 
     @property
     def _strength(self) -> float:

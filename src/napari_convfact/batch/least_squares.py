@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from napari_convfact.batch.deconvolution import DeconvolutionTiles
+from napari_convfact.batch.deconvolution import DeconvolutionTiles, Solver
 from napari_convfact.batch.halo import Reach
-from napari_convfact.batch.method import TileFilter
 from napari_convfact.foundation.job import Job
 from napari_convfact.operations.operation import SpatialImage
 
@@ -38,8 +37,7 @@ def choose_steps(
     settings : Settings
         Of the deconvolution.
     constants : mapping
-        ``level``, the mean of the image, ``strength``, and ``engine``, how `Convolution`
-        computes.
+        ``strength``, and ``engine``, how `Convolution` computes.
 
     Returns
     -------
@@ -56,7 +54,7 @@ def choose_steps(
     most = MOST_ITERATIONS if settings.iterations == "auto" else settings.iterations
     job = solver.solve(
         as_tensor(sample, settings, device),
-        mean=_mean(settings, constants),
+        mean=float(sample.mean(dtype=np.float64)) - settings.background,
         tolerance=settings.tolerance,
         max_iterations=most,
     )
@@ -82,25 +80,21 @@ class LeastSquaresTiles(DeconvolutionTiles):
         """Measure what a cut does to samples."""
         return (yield from self._reach_by_cuts(image, tolerance))
 
-    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+    def solver(self, padded: tuple[int, ...]) -> Solver:
         """Return what deconvolves windows of one size."""
         from napari_convfact.deconvolution.regularized import as_tensor
 
         settings = self.settings
         solver = _solver(padded, self.kernel, settings, self.constants, self.device)
-        mean = _mean(settings, self.constants)
         steps = self.constants["steps"]
 
-        def solve(values: np.ndarray) -> Job[np.ndarray]:
+        def solve(values: np.ndarray, level: float) -> Job[np.ndarray]:
             image = as_tensor(values, settings, self.device)
+            mean = level - settings.background
             estimate = yield from solver.repeat(image, steps, mean=mean)
             return estimate.cpu().numpy()
 
-        return self._filter(solve)
-
-
-def _mean(settings: Settings, constants: Mapping[str, Any]) -> float:
-    return float(constants["level"]) - settings.background
+        return solve
 
 
 def _solver(

@@ -113,7 +113,7 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     choice = TileChoice(tuple(shape), method, reach)
     tiling = choice.best(arrays)
     if tiling is None:
-        needed = BASE_MEMORY + choice.needed(choice.smallest())
+        needed = base + choice.needed(choice.smallest())
         raise ValueError(_too_small(needed, reach, memory))
     overhead = choice.arithmetic(tiling) / math.prod(shape)
     _check_honest(tiling, overhead, reach)

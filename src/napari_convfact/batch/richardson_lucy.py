@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from napari_convfact.batch.deconvolution import DeconvolutionTiles
+from napari_convfact.batch.deconvolution import DeconvolutionTiles, Solver
 from napari_convfact.batch.halo import Reach
-from napari_convfact.batch.method import TileFilter
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage
@@ -41,7 +40,7 @@ def choose_schedule(
     settings : Settings
         Of the deconvolution.
     constants : mapping
-        ``level``, the mean of the image, and ``engine``, how `Convolution` computes.
+        ``engine``, how `Convolution` computes.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def choose_schedule(
     model = _model(psf, sample.shape, settings, constants)
     run = Iteration(
         model,
-        *_begin(model, sample, settings, constants["level"]),
+        *_begin(model, sample, settings, float(sample.mean(dtype=np.float64))),
         accelerate=settings.accelerate,
         total_variation=settings.total_variation,
     )
@@ -103,17 +102,16 @@ class RichardsonLucyTiles(DeconvolutionTiles):
         """Measure what a cut does to samples."""
         return (yield from self._reach_by_cuts(image, tolerance))
 
-    def filter(self, padded: tuple[int, ...]) -> TileFilter:
+    def solver(self, padded: tuple[int, ...]) -> Solver:
         """Return what deconvolves windows of one size."""
         model = _model(self.kernel, padded, self.settings, self.constants)
         schedule = self.constants["schedule"]
-        level = float(self.constants["level"])
 
-        def solve(values: np.ndarray) -> Job[np.ndarray]:
+        def solve(values: np.ndarray, level: float) -> Job[np.ndarray]:
             scene = yield from _scheduled(model, values, self.settings, level, schedule)
             return model.to_numpy(scene)
 
-        return self._filter(solve)
+        return solve
 
 
 def _model(

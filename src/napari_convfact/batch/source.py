@@ -231,7 +231,9 @@ class Slabs:
         return zip(window, self.shape[self._leading :], strict=True)
 
 
-def sample_windows(data: Any, size: Sequence[int], count: int) -> list[np.ndarray]:
+def sample_windows(
+    data: Any, size: Sequence[int], count: int, within: Sequence[int] | None = None
+) -> list[np.ndarray]:
     """Read windows that are spread evenly over a volume and its leading axes.
 
     Parameters
@@ -242,6 +244,8 @@ def sample_windows(data: Any, size: Sequence[int], count: int) -> list[np.ndarra
         Of a window, one entry per spatial axis; at most the volume.
     count : int
         Most windows; fewer if there are no more different ones.
+    within : sequence of int, optional
+        Index of the leading axes, to stay at one image of a stack.
 
     Returns
     -------
@@ -249,7 +253,8 @@ def sample_windows(data: Any, size: Sequence[int], count: int) -> list[np.ndarra
         float32.
     """
     ndim = len(size)
-    free = [*data.shape[: len(data.shape) - ndim]]
+    leading = data.shape[: len(data.shape) - ndim] if within is None else ()
+    free = [*leading]
     free += [n - s + 1 for n, s in zip(data.shape[len(data.shape) - ndim :], size, strict=True)]
     count = min(count, math.prod(free))
     places: dict[tuple[int, ...], None] = {}
@@ -258,9 +263,10 @@ def sample_windows(data: Any, size: Sequence[int], count: int) -> list[np.ndarra
             shares = [math.modf((i + 0.5) * step)[0] for step in _STEPS]
             positions = zip(itertools.cycle(shares), free, strict=False)
             places[tuple(min(int(share * n), n - 1) for share, n in positions)] = None
-    leading = len(free) - ndim
     return [
-        read_window(data, place[:leading], place[leading:], size).astype(np.float32)
+        read_window(
+            data, (*(within or ()), *place[: len(leading)]), place[len(leading) :], size
+        ).astype(np.float32)
         for place in places
     ]
 
