@@ -139,6 +139,8 @@ class OperationWidget(QWidget):
             return
         except Declined:
             return
+        for choice in self.choices.values():
+            choice.keep()
         self._running = Run(layers, inputs, parameters, tiled)
         self._findings.hide()
         make_job = tiled.job if tiled else lambda: self.operation.job(inputs, parameters)
