@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QSizePolicy,
@@ -95,6 +95,12 @@ class OperationWidget(QWidget):
         for choice in self.choices.values():
             choice.refresh()
         self.refresh()
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Take the preview away when the widget is closed: napari takes it out of its dock."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            self.bar.preview.setChecked(False)
+        super().changeEvent(event)
 
     def run(self) -> None:
         """Start the operation on the chosen layers."""
