@@ -374,4 +374,4 @@ class OperationWidget(QWidget):
         self._findings.setText(text)
         self._findings.setVisible(bool(text))
         if text:
-            self._scroll.ensureWidgetVisible(self._findings)
+            self._scroll.scroll_to(self._findings)
