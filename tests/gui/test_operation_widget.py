@@ -76,6 +76,7 @@ def test_an_error_inside_torch_is_one_notification(widget, viewer, counting, qtb
     outcome = run_to_end(widget, qtbot)
     assert type(outcome.error).__name__ == "OutOfMemoryError"
     assert errors() == ["Count: OutOfMemoryError: no memory left"]
+    assert widget._findings.text() == "<p>OutOfMemoryError: no memory left</p>"
     assert len(viewer.layers) == 1
     assert is_ready(widget)
     assert counting.job.closed == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -357,6 +358,7 @@ class OperationWidget(QWidget):
         if not isinstance(error, ValueError):
             reason = f"{type(error).__name__}: {reason}"
         show_error(f"{self.operation.title}: {reason}")
+        self._say(f"<p>{html.escape(reason)}</p>")  # stays when the notification is gone
 
     def _keep_partial(self, step: Step | None, run: Run | None) -> None:
         partial = partial_result(run, step) if run is not None and step is not None else None
