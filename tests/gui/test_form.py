@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import pytest
 
+from napari_convfact.gui.editors import TextEditor
 from napari_convfact.gui.form import ParameterForm
 from napari_convfact.operations.parameters import Field, Parameters
 
@@ -94,3 +95,10 @@ def test_nonsense_in_a_number_is_taken_back(form):
     editor._number._line.setText("abc")
     editor._number._line.editingFinished.emit()
     assert form.values()["strength"] == 0.1
+
+
+def test_an_editor_of_its_own_has_the_same_help(qtbot):
+    own = TextEditor()
+    form = ParameterForm(Everything, {"text": own})
+    qtbot.addWidget(form)
+    assert own.toolTip() == "What."

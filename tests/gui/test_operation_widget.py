@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QLabel
 
 from napari_convfact.gui.operation_widget import OperationWidget
 from napari_convfact.operations.provenance import METADATA_KEY
@@ -74,6 +76,7 @@ def test_an_error_inside_torch_is_one_notification(widget, viewer, counting, qtb
     outcome = run_to_end(widget, qtbot)
     assert type(outcome.error).__name__ == "OutOfMemoryError"
     assert errors() == ["Count: OutOfMemoryError: no memory left"]
+    assert widget._findings.text() == "<p>OutOfMemoryError: no memory left</p>"
     assert len(viewer.layers) == 1
     assert is_ready(widget)
     assert counting.job.closed == 1
@@ -148,3 +151,21 @@ def test_it_runs_on_each_selected_layer(widget, viewer, qtbot):
     qtbot.waitUntil(lambda: len(viewer.layers) == 5, timeout=20_000)
     assert [layer.name for layer in viewer.layers[3:]] == ["cells counted", "more counted"]
     assert is_ready(widget)
+
+
+def test_what_a_run_found_is_scrolled_into_sight(widget, viewer, qtbot, monkeypatch):
+    monkeypatch.setattr(widget, "findings", lambda _: "what it found " * 60)
+    window, view = viewer.window._qt_window, widget._scroll.viewport()
+    widget.add_to_content(filling := QLabel())
+    filling.setFixedHeight(250)
+    window.resize(900, 620)
+    window.show()
+    run_to_end(widget, qtbot)
+
+    def is_in_sight():
+        top = widget._findings.mapTo(view, QPoint(0, 0)).y()
+        return top >= 0 and top + widget._findings.height() <= view.height()
+
+    bar = widget._scroll.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 0, timeout=10_000)
+    qtbot.waitUntil(is_in_sight, timeout=10_000)

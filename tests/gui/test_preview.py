@@ -100,3 +100,46 @@ def test_the_3d_view_says_why_there_is_none(preview, qtbot):
     viewer.dims.ndisplay = 3
     widget.preview.update()
     qtbot.waitUntil(lambda: "2-D view" in widget._findings.text(), timeout=10_000)
+
+
+def test_the_switch_to_3d_is_enough_to_say_so(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    viewer.add_image(np.random.default_rng(0).random((40, 50)), name="cells")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Convolve")
+    widget.bar.preview.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=20_000)
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: "2-D view" in widget._findings.text(), timeout=10_000)
+    viewer.dims.ndisplay = 2
+    qtbot.waitUntil(lambda: not widget._findings.text(), timeout=10_000)
+
+
+def test_closing_the_widget_removes_the_layer(preview):
+    viewer, widget = preview
+    viewer.window.remove_dock_widget(widget)  # as its button does
+    assert "Deconvolve preview" not in viewer.layers
+
+
+def test_it_follows_the_image(preview, qtbot):
+    viewer, _ = preview
+    source = viewer.layers["cells"]
+    before = viewer.layers["Deconvolve preview"].data.copy()
+    source.data = source.data[:, ::-1]
+    qtbot.waitUntil(
+        lambda: not np.array_equal(viewer.layers["Deconvolve preview"].data, before),
+        timeout=20_000,
+    )
+
+
+def test_it_lies_on_an_image_that_was_turned_and_scaled(preview, qtbot):
+    viewer, _ = preview
+    source = viewer.layers["cells"]
+    source.scale = (0.5, 0.3, 0.2)
+    source.rotate = (0, 0, 30)
+    qtbot.waitUntil(
+        lambda: np.allclose(viewer.layers["Deconvolve preview"].scale, source.scale), timeout=20_000
+    )
+    layer = viewer.layers["Deconvolve preview"]
+    np.testing.assert_allclose(layer.rotate, source.rotate)
+    index = np.asarray(source.world_to_data(layer.data_to_world((0, 0, 0))))
+    np.testing.assert_allclose(index, np.rint(index), atol=1e-6)

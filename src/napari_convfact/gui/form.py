@@ -43,6 +43,8 @@ class ParameterForm(QWidget):
         self._editors = {
             name: special.get(name) or make_editor(field) for name, field in self._fields.items()
         }
+        for name, editor in special.items():
+            editor.setToolTip(self._fields[name].field.help)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _KERNEL_WORDS = ("psf", "kernel", "otf", "beads")
 _LARGEST_KERNEL = 33
+# What a run or a preview reads of a layer.
+_READ = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 class LayerChoice(QComboBox):
@@ -31,7 +33,7 @@ class LayerChoice(QComboBox):
     Attributes
     ----------
     changed : Signal()
-        Sent when another layer is chosen.
+        Sent when another layer is chosen, or the chosen one changes.
     """
 
     changed = Signal()
@@ -45,8 +47,11 @@ class LayerChoice(QComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumContentsLength(12)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.currentIndexChanged.connect(self.changed)
+        self.currentIndexChanged.connect(self._on_chosen)
+        self.activated.connect(self.keep)  # sent where the user chooses, not the program
         self._layers: list[Layer | None] = []
+        self._followed: Layer | None = None
+        self._kept = False
         self.refresh()
 
     @property
@@ -57,10 +62,18 @@ class LayerChoice(QComboBox):
 
     def choose(self, layer: Layer) -> None:
         """Choose a layer."""
+        self.keep()
         self.setCurrentIndex(self._layers.index(layer))
 
+    def keep(self) -> None:
+        """Hold on to what is chosen: it is no guess any more."""
+        self._kept = True
+
     def refresh(self) -> None:
-        """Offer the layers that the viewer has now and keep the choice if it is still there."""
+        """Offer the layers that the viewer has now.
+
+        What the user chose stays while it is there; so does a guess that still looks right.
+        """
         chosen = self.layer
         layers: list[Layer | None] = [
             layer for layer in self._viewer.layers if isinstance(layer, self._kind)
@@ -71,13 +84,37 @@ class LayerChoice(QComboBox):
         self.clear()
         self._layers = layers
         self.addItems([layer.name if layer else "none" for layer in layers])
-        if chosen is not None and chosen in layers:
-            self.setCurrentIndex(layers.index(chosen))
-        elif layers:
-            self.setCurrentIndex(self._first_guess(layers))
+        self._kept = self._kept and chosen in layers
+        guess = self._first_guess(layers)
+        stays = self._kept or not self._is_better(guess, layers, chosen)
+        self.setCurrentIndex(layers.index(chosen) if stays else guess)
         self.blockSignals(False)
         if self.layer is not chosen:
-            self.changed.emit()
+            self._on_chosen()
+
+    def _on_chosen(self) -> None:
+        """Follow the layer that is chosen now."""
+        before, self._followed = self._followed, self.layer
+        for name in _READ:
+            if before is not None:
+                before.events[name].disconnect(self._on_layer)
+            if self._followed is not None:
+                self._followed.events[name].connect(self._on_layer)
+        self.changed.emit()
+
+    def _on_layer(self, event: object) -> None:
+        del event
+        self.changed.emit()
+
+    def _is_better(self, guess: int, layers: list[Layer | None], chosen: Layer | None) -> bool:
+        if chosen is None or chosen not in layers:
+            return True
+        return not self._looks_right(chosen) and self._looks_right(layers[guess])
+
+    def _looks_right(self, layer: Layer | None) -> bool:
+        if layer is None or self._kind is Labels:
+            return layer is not None
+        return is_kernel(layer) == (self._item.kind == "kernel")
 
     def _first_guess(self, layers: list[Layer | None]) -> int:
         if self._item.kind == "image":
@@ -85,7 +122,9 @@ class LayerChoice(QComboBox):
             return _first(layers, lambda layer: not is_kernel(layer), default=large)
         if self._item.optional:
             return 0
-        return _first(layers, is_kernel, default=len(layers) - 1)
+        # A lone image is not its own PSF.
+        newest = len(layers) - 1 or -1
+        return _first(layers, is_kernel, default=newest)
 
 
 def is_kernel(layer: Layer) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QFileDialog,
     QSizePolicy,
@@ -96,6 +97,12 @@ class OperationWidget(QWidget):
             choice.refresh()
         self.refresh()
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Take the preview away when the widget is closed: napari takes it out of its dock."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and not self.parent():
+            self.bar.preview.setChecked(False)
+        super().changeEvent(event)
+
     def run(self) -> None:
         """Start the operation on the chosen layers."""
         try:
@@ -139,6 +146,8 @@ class OperationWidget(QWidget):
             return
         except Declined:
             return
+        for choice in self.choices.values():
+            choice.keep()
         self._running = Run(layers, inputs, parameters, tiled)
         self._findings.hide()
         make_job = tiled.job if tiled else lambda: self.operation.job(inputs, parameters)
@@ -349,6 +358,7 @@ class OperationWidget(QWidget):
         if not isinstance(error, ValueError):
             reason = f"{type(error).__name__}: {reason}"
         show_error(f"{self.operation.title}: {reason}")
+        self._say(f"<p>{html.escape(reason)}</p>")  # stays when the notification is gone
 
     def _keep_partial(self, step: Step | None, run: Run | None) -> None:
         partial = partial_result(run, step) if run is not None and step is not None else None
@@ -366,4 +376,4 @@ class OperationWidget(QWidget):
         self._findings.setText(text)
         self._findings.setVisible(bool(text))
         if text:
-            self._scroll.ensureWidgetVisible(self._findings)
+            self._scroll.scroll_to(self._findings)

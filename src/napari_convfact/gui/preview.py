@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_convfact.gui.crop import VisibleCrop, crop_placement, visible_crop
 from napari_convfact.gui.job_runner import JobRunner, Outcome
-from napari_convfact.gui.layers import spatial_image
+from napari_convfact.gui.layers import placement, spatial_image
 from napari_convfact.operations.operation import Operation, Result
 from napari_convfact.operations.parameters import Parameters
 
@@ -90,7 +90,8 @@ class Preview(QObject):
     def set_enabled(self, enabled: bool) -> None:
         """Turn the preview on or off; off removes its layer."""
         self._enabled = enabled
-        events = (self._viewer.dims.events.point, self._viewer.scene.camera.events)
+        dims = self._viewer.dims.events
+        events = (dims.point, dims.ndisplay, self._viewer.scene.camera.events)
         for event in events:
             (event.connect if enabled else event.disconnect)(self.update)
         if enabled:
@@ -154,13 +155,21 @@ class Preview(QObject):
         where = crop_placement(source, crop, result)
         data = result.data[(slice(None),) * (len(where["scale"]) - source.ndim) + crop.inner]
         layer, kind = self.layer, (result.name, data.ndim)
-        if layer is None or layer not in self._viewer.layers or self._kind != kind:
+        if layer is None or not self._fits(layer, kind, where):
             self._add(data, where, result)
             self._kind = kind
             return
         layer.data = data
         if not np.array_equal(layer.translate, where["translate"]):  # it draws the layer again
             layer.translate = where["translate"]
+
+    def _fits(self, layer: Layer, kind: tuple[str, int], where: dict[str, Any]) -> bool:
+        """Whether the layer can show a result when it is shifted."""
+        if layer not in self._viewer.layers or self._kind != kind:
+            return False
+        here = placement(layer, layer.ndim)
+        turned = ("scale", "rotate", "shear", "affine")
+        return all(np.allclose(here[name], where[name]) for name in turned)
 
     def _add(self, data: Any, where: dict[str, Any], result: Result) -> None:
         if self.layer in self._viewer.layers:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 _LEAST_WIDTH = 320
 _LEAST_HEIGHT = 160
+_LAYOUT_MS = 300  # a layout takes a few rounds of events
 
 
 class VerticalScrollArea(QScrollArea):
@@ -24,6 +25,28 @@ class VerticalScrollArea(QScrollArea):
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setWidget(content)
+        self._target: QWidget | None = None
+        self._laying_out = QTimer(self)
+        self._laying_out.setSingleShot(True)
+        self._laying_out.setInterval(_LAYOUT_MS)
+        self.verticalScrollBar().rangeChanged.connect(self._follow)
+
+    def scroll_to(self, widget: QWidget) -> None:
+        """Scroll until a widget of the content is in sight, or its top where it is too tall.
+
+        Qt's own way is content where a label's text cursor is in sight.
+        """
+        self._target = widget
+        self._laying_out.start()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Scroll to the target, again each time that the layout changes the range."""
+        if not self._laying_out.isActive() or self._target is None:
+            return
+        top = self._target.mapTo(self.widget(), QPoint(0, 0)).y()
+        for y in (top + self._target.height(), top):
+            self.ensureVisible(0, y, 0, 0)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Pass on that the content needs another width: rows were shown, or text came."""
