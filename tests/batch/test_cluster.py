@@ -27,6 +27,13 @@ def test_local_workers_give_the_same_bits(files, uninterrupted, tmp_path):
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
 
 
+def test_a_wrong_address_leaves_nothing(files, tmp_path):
+    options = replace(limit(50), scheduler="nowhere")
+    with pytest.raises((ValueError, OSError)):
+        run(tiled_job(wiener(files, tmp_path / "a.ome.zarr"), options))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_leaves_the_environment_as_it_was(files, tmp_path):
     before = dict(os.environ)
     options = replace(limit(50), scheduler="local:1")

@@ -29,7 +29,7 @@ from tests.batch.tile_cases import (
 import napari_convfact as cf
 from napari_convfact.batch.manifest import WorkFolder, fingerprint
 from napari_convfact.batch.process import process_tile
-from napari_convfact.batch.run import prepare_job, tiled_job
+from napari_convfact.batch.run import Options, prepare_job, tiled_job
 from napari_convfact.batch.store import Destination, create_results
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.batch.verify import status, verify_job
@@ -38,6 +38,24 @@ from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image
 
 SCALE, UNITS = (0.2, 0.1), ("um", "um")
+
+
+@pytest.mark.parametrize("share", [0, -5, 1, float("nan")])
+def test_a_seam_error_is_a_share(share):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Options(seam_error=share)
+
+
+def test_a_run_that_fails_before_its_first_tile_leaves_nothing(tmp_path):
+    image = np.ones((600, 600), np.float32)
+    image[300, 300] = np.nan
+    cf.write_image(tmp_path / "holes.tif", SpatialImage(image, "holes"))
+    inputs = {"image": read_image(tmp_path / "holes.tif")}
+    output = tmp_path / "a.ome.zarr"
+    job = tiled_job(request("convolve", inputs, output), limit(50))
+    with pytest.raises(ValueError, match="NaN"):
+        run(job)
+    assert [path.name for path in tmp_path.iterdir()] == ["holes.tif"]
 
 
 def test_a_cancelled_run_resumes_bit_equal_without_redoing_tiles(files, uninterrupted, tmp_path):

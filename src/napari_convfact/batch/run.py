@@ -94,6 +94,12 @@ class Options:
     scheduler: str | None = None
     seam_error: float = SEAM_ERROR
 
+    def __post_init__(self) -> None:
+        if not 0 < self.seam_error < 1:
+            raise ValueError(
+                f"The seam error must be a share between 0 and 1, not {self.seam_error!r}."
+            )
+
     @property
     def joining(self) -> bool:
         """Whether the run may have been begun before, or by others."""
@@ -198,6 +204,7 @@ def tiled_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[list[
 
 def _join(request: Request, options: Options) -> Job[list[Path]]:
     work = WorkFolder(request.output)
+    begun_here = options.shard is None and not work.exists()
     manifest, method = yield from _begin(work, request, options)
     tiling = manifest.plan.tiling
     message = str(manifest.plan)
@@ -205,10 +212,16 @@ def _join(request: Request, options: Options) -> Job[list[Path]]:
     yield Step(len(done), len(tiling), message)
     todo = [number for number in _share(len(tiling), options.shard) if number not in done]
     todo.sort(key=tiling.order)
-    if options.scheduler:
-        yield from process_on_cluster(work.output, todo, len(tiling), options.scheduler)
-    else:
-        yield from _process_here(work, manifest, method, request, todo)
+    try:
+        if options.scheduler:
+            yield from process_on_cluster(work.output, todo, len(tiling), options.scheduler)
+        else:
+            yield from _process_here(work, manifest, method, request, todo)
+    except Exception:
+        # A mistake, as an address without a scheduler, leaves nothing in the way of the next try.
+        if begun_here and not work.done(manifest.recipe_hash):
+            work.remove()
+        raise
     done = work.done(manifest.recipe_hash)
     if len(done) < len(tiling):
         return []

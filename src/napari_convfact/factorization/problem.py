@@ -198,7 +198,7 @@ def _check_shape(entry: Any, ndim: int) -> tuple[int, ...]:
     if len(sizes) != ndim:
         raise ValueError(
             f"The shape {entry!r} has {len(sizes)} axes but the kernel has {ndim}: "
-            f"use {(3,) * ndim} for example."
+            f"use {'x'.join('3' * ndim)}, for example."
         )
     return tuple(int(s) for s in sizes)
 

@@ -45,7 +45,7 @@ def choose_device(requested: str = "auto", *, dtype: str = "float32") -> Device:
         If the requested device is unknown or not there.
     """
     if requested == "cpu":
-        return Device("cpu", f"CPU, as requested ({cpu_count()} threads).")
+        return Device("cpu", f"CPU, as requested ({_threads()}).")
     if requested == "auto":
         return _automatic_device()
     if requested == "mps":
@@ -65,15 +65,19 @@ def cpu_count() -> int:
     return min(count, int(limit)) if limit.isdecimal() and int(limit) else count
 
 
+def _threads() -> str:
+    return "1 thread" if cpu_count() == 1 else f"{cpu_count()} threads"
+
+
 def _automatic_device() -> Device:
     # Importing torch takes seconds; its version alone already rules CUDA out.
     if _torch_version().endswith("+cpu"):
-        return Device("cpu", f"CPU ({cpu_count()} threads): this PyTorch is the CPU build.")
+        return Device("cpu", f"CPU ({_threads()}): this PyTorch is the CPU build.")
     import torch
 
     if torch.cuda.is_available():
         return Device("cuda", f"GPU: {torch.cuda.get_device_name()}.")
-    return Device("cpu", f"CPU ({cpu_count()} threads): no CUDA device was found.")
+    return Device("cpu", f"CPU ({_threads()}): no CUDA device was found.")
 
 
 @cache

@@ -88,7 +88,7 @@ def check_image(
         return CheckedImage(data, None, tuple(notes))
     count = int(bad.sum())
     if missing != "fill" or count == bad.size:
-        fill = ', or pass missing="fill" to fill each with its nearest neighbour'
+        fill = ', or fill each with its nearest neighbour (missing="fill")'
         raise ValueError(
             f"The {name} has {count} values that are NaN or infinite: replace them"
             f"{fill if missing == 'error' and count < bad.size else ''}."

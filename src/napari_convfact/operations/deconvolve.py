@@ -208,8 +208,7 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Plan:
     kernel = _kernel_shape(psf)
     ndim = len(kernel)
     shape = tuple(image.data.shape[: image.ndim])
-    axes = ", ".join(image.axis_labels[-ndim:])
-    text = f"{ndim}-D over {axes} ({_times(shape[-ndim:])}), PSF {_times(kernel)}."
+    text = f"{ndim}-D over {image.last_axes(ndim)} ({_times(shape[-ndim:])}), PSF {_times(kernel)}."
     frames = math.prod(shape[:-ndim]) * (3 if image.rgb else 1)
     if frames > 1:
         text += f" {frames} frames or channels, one after the other."

@@ -50,7 +50,7 @@ def load_sample(name: str) -> SpatialImage:
 
 def confocal_grid() -> list[LayerData]:
     """Return the layer of a confocal calibration grid, z x y x."""
-    return [_layer("confocal_grid", colormap="gray")]
+    return [_layer("confocal_grid", colormap="gray", contrast_limits=(1, 7))]
 
 
 def confocal_beads() -> list[LayerData]:

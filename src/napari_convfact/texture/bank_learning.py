@@ -150,8 +150,9 @@ def learn_bank_job(
         problem, kept = normal_equations(moments, tie, ridge)
         if method != "gabor" and len(problem) < n_kernels:
             raise ValueError(
-                f"There are {len(problem)} images that are not constant, too few for {n_kernels} "
-                "kernels: pass more images, a patch_size to cut them, or fewer n_kernels."
+                f"{len(problem)} of {len(patches)} images or patches are neither constant nor "
+                f"full of missing values, too few for {n_kernels} kernels: use more images, cut "
+                "them into patches (patch_size), or ask for fewer kernels (n_kernels)."
             )
         group = None if classes is None else classes[origin][kept]
         weights = yield from _learn(problem, n_kernels, method, group, support, tie, seed)
