@@ -1,9 +1,11 @@
 """The life of a run in the viewer, with a job that only counts."""
 
+import itertools
+
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_convfact.gui.operation_widget import OperationWidget
@@ -169,3 +171,23 @@ def test_what_a_run_found_is_scrolled_into_sight(widget, viewer, qtbot, monkeypa
     bar = widget._scroll.verticalScrollBar()
     qtbot.waitUntil(lambda: bar.maximum() > 0, timeout=10_000)
     qtbot.waitUntil(is_in_sight, timeout=10_000)
+
+
+def test_the_tab_key_goes_down_the_form(widget, viewer):
+    viewer.window._qt_window.show()
+    first = widget.choices["image"]
+    stops, at = [], first
+    while not stops or at is not first:
+        stops.append(at)
+        at = at.nextInFocusChain()
+    tops = [
+        stop.mapTo(widget, QPoint(0, 0)).y()
+        for stop in stops
+        if widget.isAncestorOf(stop)
+        and stop.isVisible()
+        and stop is not widget._scroll  # around all of them
+        and stop.focusPolicy() & Qt.FocusPolicy.TabFocus
+    ]
+    assert len(tops) > 4
+    # Parts of one row may differ by a few pixels.
+    assert all(below >= above - 4 for above, below in itertools.pairwise(tops))

@@ -47,6 +47,38 @@ def test_it_follows_the_form(preview, qtbot):
     assert sum("preview" in layer.name for layer in viewer.layers) == 1
 
 
+def test_it_waits_while_a_run_is_under_way(preview, qtbot):
+    _, widget = preview
+    widget.form.set_values({"method": "richardson-lucy", "iterations": 10_000})
+    widget.run()
+    qtbot.waitUntil(lambda: widget.runner.busy, timeout=20_000)
+    started = []
+    widget.preview._runner.started.connect(lambda: started.append(1))
+    widget.preview.update()
+    qtbot.wait(600)  # twice the pause after which it would start
+    assert not started
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000):
+        widget.bar.cancel.click()
+    qtbot.waitUntil(lambda: bool(started), timeout=20_000)
+
+
+def test_there_is_something_to_compare_only_while_it_is_there(deconvolve, qtbot):
+    viewer, widget, _ = deconvolve
+    assert not widget.bar.compare.isEnabled()
+    widget.bar.preview.setChecked(True)
+    assert not widget.bar.compare.isEnabled()
+    qtbot.waitUntil(widget.bar.compare.isEnabled, timeout=20_000)
+    assert widget.preview.layer in viewer.layers
+    widget.bar.preview.setChecked(False)
+    assert not widget.bar.compare.isEnabled()
+    with qtbot.waitSignal(widget.runner.finished, timeout=20_000):
+        widget.run()
+    assert widget.bar.compare.isEnabled()
+    viewer.layers.remove("cells deconvolved")
+    widget.reset_choices()  # which the viewer calls where the widget is docked
+    assert not widget.bar.compare.isEnabled()
+
+
 def test_it_draws_each_result_once(preview, qtbot):
     viewer, widget = preview
     layer = viewer.layers["Deconvolve preview"]

@@ -24,6 +24,9 @@ class ParameterForm(QWidget):
         The dataclass.
     editors : mapping of str to Editor, optional
         Editors that take the place of a parameter's usual one.
+    above : mapping of str to QWidget, optional
+        Further rows at the top, by label. The tab key goes through them first, since it
+        follows the order in which widgets come into the form.
 
     Attributes
     ----------
@@ -34,7 +37,10 @@ class ParameterForm(QWidget):
     changed = Signal()
 
     def __init__(
-        self, parameters: type[Parameters], editors: Mapping[str, Editor] | None = None
+        self,
+        parameters: type[Parameters],
+        editors: Mapping[str, Editor] | None = None,
+        above: Mapping[str, QWidget] | None = None,
     ) -> None:
         super().__init__()
         special = editors or {}
@@ -48,9 +54,13 @@ class ParameterForm(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._rows = self._fill(advanced=False)
+        self._rows = self._empty_rows()
+        for label, widget in (above or {}).items():
+            self._rows.addRow(label, widget)
+        self._fill(self._rows, advanced=False)
         layout.addLayout(self._rows)
-        self._advanced_rows = self._fill(advanced=True)
+        self._advanced_rows = self._empty_rows()
+        self._fill(self._advanced_rows, advanced=True)
         if self._advanced_rows.rowCount():
             layout.addWidget(self._fold(self._advanced_rows))
         for editor in self._editors.values():
@@ -91,10 +101,14 @@ class ParameterForm(QWidget):
         """Return the editor of a parameter."""
         return self._editors[name]
 
-    def _fill(self, *, advanced: bool) -> QFormLayout:
+    @staticmethod
+    def _empty_rows() -> QFormLayout:
         rows = QFormLayout()
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         rows.setContentsMargins(0, 0, 0, 0)
+        return rows
+
+    def _fill(self, rows: QFormLayout, *, advanced: bool) -> None:
         groups: dict[str, QGridLayout] = {}
         for name, field in self._fields.items():
             if field.field.advanced != advanced:
@@ -104,7 +118,6 @@ class ParameterForm(QWidget):
                 continue
             rows.addRow(field.field.label, self._editors[name])
             rows.labelForField(self._editors[name]).setToolTip(field.field.help)
-        return rows
 
     def _add_to_group(
         self, field: ParameterField, rows: QFormLayout, groups: dict[str, QGridLayout]

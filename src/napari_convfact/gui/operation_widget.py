@@ -73,7 +73,8 @@ class OperationWidget(QWidget):
         self.operation = operation
         self.runner = JobRunner(self)
         self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
-        self.form = ParameterForm(operation.parameters, self.special_editors())
+        above = {item.label: self.choices[item.name] for item in operation.inputs}
+        self.form = ParameterForm(operation.parameters, self.special_editors(), above)
         self.preview = Preview(viewer, operation, self._preview_request, self)
         self.tile_planner = TilePlanner(operation, self)
         self._running: Run | None = None
@@ -95,6 +96,7 @@ class OperationWidget(QWidget):
         del event
         for choice in self.choices.values():
             choice.refresh()
+        self._refresh_compare()
         self.refresh()
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -239,8 +241,6 @@ class OperationWidget(QWidget):
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setAlignment(Qt.AlignmentFlag.AlignTop)
-        for row, item in enumerate(self.operation.inputs):
-            self.form.insert_row(row, item.label, self.choices[item.name])
         layout.addWidget(self.form)
         self._findings = text_label()
         self._findings.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -261,8 +261,9 @@ class OperationWidget(QWidget):
         self.bar.cancel.clicked.connect(self._on_cancel)
         self.bar.preview.toggled.connect(self.preview.set_enabled)
         self.bar.preview.toggled.connect(self._refresh_compare)
-        self.bar.compare.clicked.connect(self._toggle_newest)
+        self.bar.compare.clicked.connect(self._toggle_compared)
         self.preview.said.connect(self._say)
+        self.preview.shown.connect(self._refresh_compare)
         self.tile_planner.said.connect(self.bar.add_to_plan)
         self.form.changed.connect(self._on_changed)
         for choice in self.choices.values():
@@ -286,10 +287,15 @@ class OperationWidget(QWidget):
         return PreviewRequest(self._layers(), self.form.parameters())
 
     def _refresh_compare(self) -> None:
-        self.bar.compare.setEnabled(self.bar.preview.isChecked() or self._newest is not None)
+        self.bar.compare.setEnabled(self._compared() is not None)
 
-    def _toggle_newest(self) -> None:
+    def _compared(self) -> Layer | None:
+        """Return the layer that *Before / after* hides and shows."""
         layer = self.preview.layer if self.bar.preview.isChecked() else self._newest
+        return layer if layer in self.viewer.layers else None
+
+    def _toggle_compared(self) -> None:
+        layer = self._compared()
         if layer is not None:
             layer.visible = not layer.visible
 
@@ -347,6 +353,7 @@ class OperationWidget(QWidget):
         self._start_next()
 
     def _set_busy(self, busy: bool) -> None:
+        self.preview.hold(busy)
         self.bar.set_busy(busy)
         self.form.setEnabled(not busy)
         for choice in self.choices.values():

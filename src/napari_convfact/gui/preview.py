@@ -56,9 +56,12 @@ class Preview(QObject):
     ----------
     said : Signal(str)
         A sentence for the form: why there is no preview, or nothing.
+    shown : Signal()
+        Sent when the layer shows a result.
     """
 
     said = Signal(str)
+    shown = Signal()
 
     def __init__(
         self,
@@ -77,8 +80,8 @@ class Preview(QObject):
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._start)
-        self._shown: tuple[Layer, VisibleCrop] | None = None
-        self._enabled = False
+        self._source: tuple[Layer, VisibleCrop] | None = None
+        self._enabled = self._held = False
         self._kind: tuple[str, int] | None = None
         self.layer: Layer | None = None
 
@@ -110,8 +113,13 @@ class Preview(QObject):
             self._runner.cancel()
             self._pause.start()
 
+    def hold(self, held: bool) -> None:
+        """Wait while a run is under way, for which the processors are wanted."""
+        self._held = held
+        self.update()
+
     def _start(self) -> None:
-        if not self._enabled:
+        if not self._enabled or self._held:
             return
         if self._runner.busy:  # cancelled, but not yet at its next step
             self._pause.start()
@@ -123,7 +131,7 @@ class Preview(QObject):
             self.said.emit(str(error))
             return
         self.said.emit("")
-        self._shown = source, crop
+        self._source = source, crop
         self._runner.start(
             lambda: self._operation.job(inputs, request.parameters), self.name, show=False
         )
@@ -142,12 +150,12 @@ class Preview(QObject):
         return source, crop, inputs | {first: crop.image}
 
     def _on_finished(self, outcome: Outcome) -> None:
-        if not self._enabled or outcome.cancelled or self._shown is None:
+        if not self._enabled or outcome.cancelled or self._source is None:
             return
         if outcome.error is not None:
             self.said.emit(f"No preview: {outcome.error}")
             return
-        source, crop = self._shown
+        source, crop = self._source
         result = _to_show(outcome.result, source.ndim, self._operation.inputs[0].name)
         if result is None:
             self.said.emit("No preview: no result that is ticked is an image like the input.")
@@ -158,10 +166,11 @@ class Preview(QObject):
         if layer is None or not self._fits(layer, kind, where):
             self._add(data, where, result)
             self._kind = kind
-            return
-        layer.data = data
-        if not np.array_equal(layer.translate, where["translate"]):  # it draws the layer again
-            layer.translate = where["translate"]
+        else:
+            layer.data = data
+            if not np.array_equal(layer.translate, where["translate"]):  # it draws it again
+                layer.translate = where["translate"]
+        self.shown.emit()
 
     def _fits(self, layer: Layer, kind: tuple[str, int], where: dict[str, Any]) -> bool:
         """Whether the layer can show a result when it is shifted."""
