@@ -346,6 +346,7 @@ def test_total_variation_calms_noise():
         ({"background": -1.0}, "background must be"),
         ({"read_noise": np.nan}, "read_noise must be"),
         ({"keep_every": 0}, "keep_every must be"),
+        ({"keep_every": 2.5}, "keep_every must be"),
         ({"start": np.ones((3, 3))}, "start has shape"),
     ],
 )

@@ -26,6 +26,19 @@ def results_of(operation, inputs, parameters):
     return {result.name: result for result in found}
 
 
+@pytest.mark.parametrize("name", ["bank_file", "table_file", "model_file"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(picture, tmp_path, name):
+    where = {name: str(tmp_path / "nowhere" / "file.npz")}
+    paint = SpatialImage(np.zeros(picture.data.shape, int), "paint")
+    operation, parameters = (
+        (classify_pixels, ClassifyPixels(**where))
+        if name == "model_file"
+        else (texture, Texture(**where))
+    )
+    with pytest.raises(ValueError, match="does not exist: make it first"):
+        operation.OPERATION.plan({"image": picture, "labels": paint}, parameters)
+
+
 def test_a_bank_is_learned_mapped_and_shown(picture):
     parameters = Texture(n_kernels=4, predictability=True, residual=True)
     results = results_of(texture, {"image": picture}, parameters)

@@ -72,6 +72,8 @@ def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
     """Return the image with the voxel size that it had when the recipe was written."""
     if not {"name", "shape", "scale", "units"} <= source.keys():
         return image  # a recipe that was written by hand needs no more than the path
+    if not all(isinstance(source[name], list) for name in ("shape", "scale", "units")):
+        raise ValueError("The recipe's shapes, scales and units must be lists, one entry per axis.")
     shape = tuple(source["shape"])
     if shape != tuple(image.data.shape):
         raise ValueError(

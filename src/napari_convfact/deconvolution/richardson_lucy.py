@@ -18,7 +18,7 @@ from napari_convfact.deconvolution.richardson_lucy_result import (
 from napari_convfact.deconvolution.stopping import HeldOutError, best_iteration, thin
 from napari_convfact.foundation.job import Job
 from napari_convfact.foundation.threads import on_one_torch_thread
-from napari_convfact.foundation.validate import check_image, check_psf
+from napari_convfact.foundation.validate import check_count, check_image, check_psf
 
 __all__ = ["RichardsonLucy", "RichardsonLucySolver", "RichardsonLucyStep", "richardson_lucy_job"]
 
@@ -84,7 +84,9 @@ class RichardsonLucySolver:
     def _job(
         self, image: Any, iterations: int | Literal["auto"], start: Any, keep_every: int | None
     ) -> Job[RichardsonLucy]:
-        _check_iterations(iterations, keep_every)
+        check_count("iterations", iterations, or_else="auto")
+        if keep_every is not None:
+            check_count("keep_every", keep_every)
         data, notes = self._check_data(image)
         trial: list[float] = []
         stopped_by: StoppedBy = "iterations"
@@ -251,13 +253,6 @@ def richardson_lucy_job(
     )
     result = yield from solver.job(image, iterations=iterations, start=start, keep_every=keep_every)
     return result
-
-
-def _check_iterations(iterations: int | str, keep_every: int | None) -> None:
-    if iterations != "auto" and not (isinstance(iterations, (int, np.integer)) and iterations > 0):
-        raise ValueError(f"iterations must be a whole number from 1 or 'auto', not {iterations!r}.")
-    if keep_every is not None and keep_every < 1:
-        raise ValueError(f"keep_every must be a whole number from 1, not {keep_every!r}.")
 
 
 def _describe_stop(iterations: int, stopped_by: StoppedBy, gain: float) -> tuple[str, ...]:

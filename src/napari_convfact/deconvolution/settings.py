@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_convfact.foundation.validate import Missing
+from napari_convfact.foundation.validate import Missing, check_count
 
 Method = Literal["tikhonov", "wiener", "pseudo-inverse", "richardson-lucy"]
 Boundary = Literal["extended", "reflect", "periodic", "zero"]
@@ -63,7 +63,9 @@ class Settings:
             )
         if self.rcond is not None:
             _check_number("rcond", self.rcond, least=_LEAST_RCOND, most=1)
-        _check_iterations(self.iterations)
+        check_count("iterations", self.iterations, or_else="auto")
+        if self.keep_every is not None:
+            check_count("keep_every", self.keep_every)
         _check_number("tolerance", self.tolerance, least=_LEAST_POSITIVE)
         _check_number("background", self.background)
 
@@ -94,9 +96,3 @@ def _check_number(name: str, value: Any, least: float = -math.inf, most: float =
     elif math.isfinite(most):
         kind = f"a number from {least:g} to {most:g}"
     raise ValueError(f"{name} must be {kind}, not {value!r}.")
-
-
-def _check_iterations(iterations: Any) -> None:
-    whole = isinstance(iterations, (int, np.integer)) and not isinstance(iterations, bool)
-    if iterations != "auto" and not (whole and iterations >= 1):
-        raise ValueError(f"iterations must be 'auto' or a whole number from 1, not {iterations!r}.")

@@ -164,6 +164,14 @@ def check_psf(
     return psf / psf.sum(), notes
 
 
+def check_count(name: str, value: Any, *, or_else: str | None = None) -> None:
+    """Raise a ValueError unless an option is a whole number from 1, or the word `or_else`."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value != or_else and not (whole and value >= 1):
+        other = "" if or_else is None else f"{or_else!r} or "
+        raise ValueError(f"{name} must be {other}a whole number from 1, not {value!r}.")
+
+
 def _as_numeric(array: Any, name: str) -> np.ndarray:
     if isinstance(array, (list, tuple)) and len({getattr(a, "shape", ()) for a in array}) > 1:
         raise ValueError(

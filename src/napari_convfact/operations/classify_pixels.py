@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.files import check_folder
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
@@ -195,6 +196,8 @@ def _bank(
 def check_inputs(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> None:
     """Raise a ValueError if the parameters do not fit the images."""
     image = inputs["image"]
+    if parameters.model_file:
+        check_folder(parameters.model_file)
     if parameters.model:
         classifier = load_classifier(parameters)
         if classifier.channels != (3 if image.rgb else 1):

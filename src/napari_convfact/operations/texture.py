@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.files import check_folder
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import luminance
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
@@ -204,6 +205,8 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Non
     if not any(getattr(parameters, name) for name in _OUTPUTS):
         raise ValueError("Nothing is to be computed: tick at least one output.")
     whole_numbers(parameters.dilations, "dilations")
+    for path in filter(None, (parameters.bank_file, parameters.table_file)):
+        check_folder(path)
     kind = bank_kind(inputs, parameters)
     if kind == "file" and not parameters.file:
         raise ValueError("No bank file is given: choose one, or let the bank be learned.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import struct
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.foundation.files import check_folder
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import tiff, zarr_files
 
@@ -171,10 +171,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if ending(path) not in _WRITERS:
         raise ValueError(f"{path.name} cannot be written: use an ending of {_known()}.")
-    if not path.parent.is_dir():
-        raise ValueError(f"The folder {path.parent} does not exist: make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"The folder {path.parent} cannot be written to: choose another.")
+    check_folder(path)
     if path.is_dir() and ending(path) != ".zarr":
         raise ValueError(f"{path} is a folder: choose a name for the file.")
     if path.exists() and not overwrite:
