@@ -13,7 +13,7 @@ def empty(make_napari_viewer):
 
 
 def chosen(widget):
-    layers = {name: choice.layer for name, choice in widget.choices.items()}
+    layers = {name: widget.choices[name].layer for name in ("image", "psf")}
     return {name: layer.name if layer else None for name, layer in layers.items()}
 
 

@@ -155,30 +155,34 @@ def _runs(to: int, index: np.ndarray, weights: np.ndarray | None = None) -> Iter
 
 def _read(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
     """Slice data, chunked ones part by part: a reader holds all chunks of what it is asked for."""
-    chunks = getattr(data, "chunks", None)
-    if not chunks:
-        return _load(data, where)
-    depths = [c if isinstance(c, int) else c[0] for c in chunks]  # dask lists all sizes
     spans = [
         range(w, w + 1) if isinstance(w, int) else range(*w.indices(n))
         for w, n in zip(where, data.shape, strict=True)
     ]
-    touched = [
-        -(-span.stop // c) * c - span.start // c * c for span, c in zip(spans, depths, strict=True)
-    ]
-    counts = [
-        0 if isinstance(w, int) else t // c for w, t, c in zip(where, touched, depths, strict=True)
-    ]
-    if math.prod(touched) * np.dtype(data.dtype).itemsize <= _AT_ONCE or max(counts) < 2:
+    parts = list(_parts(data, spans))
+    if len(parts) == 1:
         return _load(data, where)
+    values = np.empty([len(span) for span in spans], np.dtype(data.dtype))
+    for part in parts:
+        pairs = list(zip(part, spans, strict=True))
+        place = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in pairs)
+        values[place] = _load(data, tuple(slice(p.start, p.stop) for p in part))
+    return values[tuple(0 if isinstance(w, int) else slice(None) for w in where)]
+
+
+def _parts(data: Any, spans: list[range]) -> Iterator[list[range]]:
+    """Split a box between chunks until the chunks of each part are few enough."""
+    chunks = getattr(data, "chunks", None) or data.shape
+    depths = [c if isinstance(c, int) else c[0] for c in chunks]  # dask lists all sizes
+    counts = [-(-span.stop // c) - span.start // c for span, c in zip(spans, depths, strict=True)]
+    touched = math.prod(depths) * math.prod(counts) * np.dtype(data.dtype).itemsize
+    if touched <= _AT_ONCE or max(counts) < 2:
+        yield spans
+        return
     axis = counts.index(max(counts))
-    c, span = depths[axis], spans[axis]
-    middle = (span.start // c + counts[axis] // 2) * c
-    parts = [
-        _read(data, (*where[:axis], slice(a, b), *where[axis + 1 :]))
-        for a, b in ((span.start, middle), (middle, span.stop))
-    ]
-    return np.concatenate(parts, sum(isinstance(w, slice) for w in where[:axis]))
+    middle = (spans[axis].start // depths[axis] + counts[axis] // 2) * depths[axis]
+    for half in (range(spans[axis].start, middle), range(middle, spans[axis].stop)):
+        yield from _parts(data, [*spans[:axis], half, *spans[axis + 1 :]])
 
 
 def _load(data: Any, where: tuple[int | slice, ...]) -> np.ndarray:
@@ -223,6 +227,7 @@ class Slabs:
         key = (*leading[:-1], slab, *((s.start, s.stop) for s in window))
         if self._kept is None or key != self._key:
             ahead = slice(slab * planes, (slab + 1) * planes)
+            self._kept = None  # frees the last ones first
             self._kept = _read(self._data, (*leading[:-1], ahead, *window))
             self._key = key
         return self._kept[plane]

@@ -26,7 +26,7 @@ from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
 from napari_convfact.gui.form_memory import FormMemory
 from napari_convfact.gui.job_runner import JobRunner, Outcome
-from napari_convfact.gui.layer_choice import LayerChoice
+from napari_convfact.gui.layer_choices import LayerChoices
 from napari_convfact.gui.layers import add_result, spatial_image
 from napari_convfact.gui.partial import partial_result
 from napari_convfact.gui.preferences import memory_limit
@@ -72,9 +72,8 @@ class OperationWidget(QWidget):
         self.viewer = viewer
         self.operation = operation
         self.runner = JobRunner(self)
-        self.choices = {item.name: LayerChoice(viewer, item) for item in operation.inputs}
-        above = {item.label: self.choices[item.name] for item in operation.inputs}
-        self.form = ParameterForm(operation.parameters, self.special_editors(), above)
+        self.choices = LayerChoices(viewer, operation.inputs, self)
+        self.form = ParameterForm(operation.parameters, self.special_editors(), self.choices.rows())
         self.preview = Preview(viewer, operation, self._preview_request, self)
         self.tile_planner = TilePlanner(operation, self)
         self._running: Run | None = None
@@ -94,8 +93,7 @@ class OperationWidget(QWidget):
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari calls this when it changes."""
         del event
-        for choice in self.choices.values():
-            choice.refresh()
+        self.choices.refresh()
         self._refresh_compare()
         self.refresh()
 
@@ -108,7 +106,7 @@ class OperationWidget(QWidget):
     def run(self) -> None:
         """Start the operation on the chosen layers."""
         try:
-            layers = self._layers()
+            layers = self.choices.layers()
         except ValueError as error:
             self._report_error(error)
             return
@@ -118,7 +116,7 @@ class OperationWidget(QWidget):
         """Start the operation on each selected image layer, one after the other."""
         first = self.operation.inputs[0].name
         try:
-            layers = self._layers()
+            layers = self.choices.layers()
         except ValueError as error:
             self._report_error(error)
             return
@@ -148,8 +146,7 @@ class OperationWidget(QWidget):
             return
         except Declined:
             return
-        for choice in self.choices.values():
-            choice.keep()
+        self.choices.keep()
         self._running = Run(layers, inputs, parameters, tiled)
         self._findings.hide()
         make_job = tiled.job if tiled else lambda: self.operation.job(inputs, parameters)
@@ -187,7 +184,7 @@ class OperationWidget(QWidget):
         if self.runner.busy:
             return
         try:
-            text = self._check_plan(self._inputs(), self.form.parameters())
+            text = self._check_plan(self.choices.images(), self.form.parameters())
             ready = True
         except ValueError as error:
             text, ready = str(error), False
@@ -266,8 +263,7 @@ class OperationWidget(QWidget):
         self.preview.shown.connect(self._refresh_compare)
         self.tile_planner.said.connect(self.bar.add_to_plan)
         self.form.changed.connect(self._on_changed)
-        for choice in self.choices.values():
-            choice.changed.connect(self._on_changed)
+        self.choices.changed.connect(self._on_changed)
         self.runner.started.connect(self._on_started)
         self.runner.stepped.connect(self._on_step)
         self.runner.finished.connect(self._on_finished)
@@ -281,10 +277,10 @@ class OperationWidget(QWidget):
         last, settled = self._settled
         if parameters == last:  # what the last run settled repeats it to the bit
             parameters = type(parameters).from_dict(parameters.to_dict() | settled)
-        return self._inputs(), parameters
+        return self.choices.images(), parameters
 
     def _preview_request(self) -> PreviewRequest:
-        return PreviewRequest(self._layers(), self.form.parameters())
+        return PreviewRequest(self.choices.layers(), self.form.parameters())
 
     def _refresh_compare(self) -> None:
         self.bar.compare.setEnabled(self._compared() is not None)
@@ -298,19 +294,6 @@ class OperationWidget(QWidget):
         layer = self._compared()
         if layer is not None:
             layer.visible = not layer.visible
-
-    def _layers(self) -> dict[str, Layer]:
-        layers = {}
-        for item in self.operation.inputs:
-            layer = self.choices[item.name].layer
-            if layer is not None:
-                layers[item.name] = layer
-            elif not item.optional:
-                raise ValueError(f"Open or choose a layer for “{item.label}” first.")
-        return layers
-
-    def _inputs(self) -> dict[str, SpatialImage]:
-        return {name: spatial_image(layer) for name, layer in self._layers().items()}
 
     def _check_plan(self, inputs: Mapping[str, SpatialImage], parameters: Parameters) -> str:
         if self.operation.plan is None:
@@ -356,8 +339,7 @@ class OperationWidget(QWidget):
         self.preview.hold(busy)
         self.bar.set_busy(busy)
         self.form.setEnabled(not busy)
-        for choice in self.choices.values():
-            choice.setEnabled(not busy)
+        self.choices.set_enabled(not busy)
 
     def _report_error(self, error: Exception) -> None:
         _log.debug("The job failed.", exc_info=error)
