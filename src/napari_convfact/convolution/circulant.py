@@ -50,7 +50,13 @@ def transfer_function(
     """
     # The kernel is placed and transformed in float64: it is done once and used often.
     values = torch.as_tensor(kernel, dtype=torch.float64, device="cpu")
-    spectrum = fft.rfftn(wrap(values, shape, origin), shape)
+    ndim = len(shape)
+    origin = default_origin(values.shape[-ndim:]) if origin is None else origin
+    # Placed on one axis after the other: the lines of the others are still as few as the kernel's.
+    spectrum = fft.rfftn(_wrap_axis(values, -1, shape[-1], origin[-1]), shape[-1:])
+    for axis in reversed(range(ndim - 1)):
+        spectrum = _wrap_axis(spectrum, axis - ndim, shape[axis], origin[axis])
+        spectrum = fft.fft(spectrum, axis - ndim, overwrite=True)
     complex_dtype = torch.complex64 if dtype == torch.float32 else torch.complex128
     return spectrum.to(device=device, dtype=complex_dtype)
 
@@ -116,11 +122,13 @@ def wrap(kernel: Tensor, shape: Sequence[int], origin: Sequence[int] | None = No
         ``(..., *shape)``.
     """
     ndim = len(shape)
-    kernel_shape = kernel.shape[-ndim:]
-    origin = default_origin(kernel_shape) if origin is None else origin
-    for axis, (k, n, o) in enumerate(zip(kernel_shape, shape, origin, strict=True)):
-        dim = axis - ndim
-        index = torch.remainder(torch.arange(k, device=kernel.device) - o, n)
-        wrapped = kernel.new_zeros([*kernel.shape[:dim], n, *kernel.shape[dim:][1:]])
-        kernel = wrapped.index_add_(dim, index, kernel)
+    origin = default_origin(kernel.shape[-ndim:]) if origin is None else origin
+    for axis, (n, o) in enumerate(zip(shape, origin, strict=True)):
+        kernel = _wrap_axis(kernel, axis - ndim, n, o)
     return kernel
+
+
+def _wrap_axis(kernel: Tensor, dim: int, n: int, origin: int) -> Tensor:
+    index = torch.remainder(torch.arange(kernel.shape[dim], device=kernel.device) - origin, n)
+    wrapped = kernel.new_zeros([*kernel.shape[:dim], n, *kernel.shape[dim:][1:]])
+    return wrapped.index_add_(dim, index, kernel)

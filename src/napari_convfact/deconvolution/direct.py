@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from napari_convfact.convolution.boundary import crop, source_index
 from napari_convfact.convolution.circulant import transfer_function
 from napari_convfact.convolution.prior import prior_symbol
 from napari_convfact.foundation import fft
+from napari_convfact.foundation.blocks import map_blocks
 from napari_convfact.foundation.threads import one_torch_thread
 
 BOUNDARIES = ("periodic", "reflect", "zero")
@@ -43,9 +45,16 @@ def regularized_gain(transfer: Tensor, symbol: Tensor, strength: float) -> Tenso
     torch.Tensor
         Complex, ``conj(H) / (|H|^2 + strength * symbol)``.
     """
+    gain = torch.empty_like(transfer)
+    map_blocks(partial(_write_gain, strength), transfer, symbol, gain)
+    return gain
+
+
+def _write_gain(strength: float, transfer: Tensor, symbol: Tensor, gain: Tensor) -> None:
     power = transfer.real.square().addcmul_(transfer.imag, transfer.imag)
     power.add_(symbol, alpha=strength).clamp_(min=torch.finfo(power.dtype).tiny)
-    return transfer.conj().resolve_conj().div_(power)
+    torch.div(transfer.real, power, out=gain.real)
+    torch.div(transfer.imag, power.neg_(), out=gain.imag)
 
 
 def pseudo_inverse_gain(transfer: Tensor, rcond: float) -> Tensor:
@@ -107,7 +116,8 @@ class DirectFilter:
         """
         with one_torch_thread():
             spectrum = fft.rfftn(self._lay_on_torus(image), self.torus_shape)
-            spectrum.mul_(self.gain)
+            for item in spectrum.view(-1, *self.gain.shape):
+                map_blocks(Tensor.mul_, item, self.gain)
             estimate = fft.irfftn(spectrum, self.torus_shape, overwrite=True)
             return crop(estimate, (0,) * len(self.shape), self.shape).contiguous()
 

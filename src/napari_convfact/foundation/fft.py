@@ -101,8 +101,33 @@ def fftn(x: Tensor, shape: Sequence[int]) -> Tensor:
     return result
 
 
+def fft(x: Tensor, dim: int, *, overwrite: bool = False) -> Tensor:
+    """Transform one axis of a complex tensor.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        Complex.
+    dim : int
+        The axis.
+    overwrite : bool
+        Allow the memory of `x` to be used for the result.
+
+    Returns
+    -------
+    torch.Tensor
+        Complex, of the shape of `x`.
+    """
+    if _through_torch(x):
+        return torch.fft.fft(x, dim=dim)
+    work = x.resolve_conj().numpy()
+    values = scipy.fft.fft(work, axis=dim, overwrite_x=overwrite, workers=cpu_count())
+    result: Tensor = torch.from_numpy(values)
+    return result
+
+
 def ifft(spectrum: Tensor, dim: int, *, overwrite: bool = False) -> Tensor:
-    """Invert the complex transform of one axis.
+    """Invert `fft`.
 
     Parameters
     ----------
