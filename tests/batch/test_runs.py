@@ -244,9 +244,9 @@ def test_random_tiles_are_verified(files, tmp_path):
 def test_a_device_without_memory_gets_smaller_windows(
     files, uninterrupted, tmp_path, monkeypatch, largest
 ):
-    from napari_convfact.batch.deconvolution import DirectTiles
+    from napari_convfact.batch.inverse_filter import InverseFilterTiles
 
-    made = DirectTiles.filter
+    made = InverseFilterTiles.filter
     refused = []
 
     def scarce(self, padded):
@@ -260,7 +260,7 @@ def test_a_device_without_memory_gets_smaller_windows(
 
         return limited
 
-    monkeypatch.setattr(DirectTiles, "filter", scarce)
+    monkeypatch.setattr(InverseFilterTiles, "filter", scarce)
     steps = []
     (path,) = run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(6.5)), steps.append)
     assert refused
@@ -269,12 +269,12 @@ def test_a_device_without_memory_gets_smaller_windows(
 
 
 def test_a_device_with_no_memory_at_all_gives_up(files, tmp_path, monkeypatch):
-    from napari_convfact.batch.deconvolution import DirectTiles
+    from napari_convfact.batch.inverse_filter import InverseFilterTiles
 
     def none(self, padded):  # noqa: ARG001
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(DirectTiles, "filter", none)
+    monkeypatch.setattr(InverseFilterTiles, "filter", none)
     with pytest.raises(torch.OutOfMemoryError):
         run(tiled_job(wiener(files, tmp_path / "a.zarr"), limit(6.5)))
 
