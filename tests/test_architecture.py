@@ -51,8 +51,8 @@ def test_only_gui_imports_the_viewer(package):
     if package == "gui":
         pytest.skip("the viewer's own floor")
     modules = [
-        f"napari_convfact.{package}.{path.stem}"
-        for path in (SOURCE / package).glob("*.py")
+        ".".join(["napari_convfact", *path.relative_to(SOURCE).with_suffix("").parts])
+        for path in (SOURCE / package).rglob("*.py")
         if path.stem != "__init__"
     ]
     loaded = loaded_after("\n".join(f"import {module}" for module in modules))
@@ -62,8 +62,8 @@ def test_only_gui_imports_the_viewer(package):
 def test_imports_point_down():
     floor = {package: level for level, packages in enumerate(FLOORS) for package in packages}
     wrong = []
-    for path in SOURCE.glob("*/*.py"):
-        here = path.parent.name
+    for path in SOURCE.rglob("*/*.py"):
+        here = path.relative_to(SOURCE).parts[0]
         for line in path.read_text(encoding="utf-8").splitlines():
             words = line.split()
             if line[:1] in (" ", "") or words[0] not in ("from", "import"):

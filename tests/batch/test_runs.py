@@ -244,7 +244,7 @@ def test_random_tiles_are_verified(files, tmp_path):
 def test_a_device_without_memory_gets_smaller_windows(
     files, uninterrupted, tmp_path, monkeypatch, largest
 ):
-    from napari_convfact.batch.inverse_filter import InverseFilterTiles
+    from napari_convfact.batch.methods.inverse_filter import InverseFilterTiles
 
     made = InverseFilterTiles.filter
     refused = []
@@ -269,7 +269,7 @@ def test_a_device_without_memory_gets_smaller_windows(
 
 
 def test_a_device_with_no_memory_at_all_gives_up(files, tmp_path, monkeypatch):
-    from napari_convfact.batch.inverse_filter import InverseFilterTiles
+    from napari_convfact.batch.methods.inverse_filter import InverseFilterTiles
 
     def none(self, padded):  # noqa: ARG001
         raise torch.OutOfMemoryError

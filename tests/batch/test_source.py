@@ -5,7 +5,9 @@ import pytest
 import torch
 import zarr
 
-from napari_convfact.batch.source import Slabs, read_window, sample_size, sample_windows
+from napari_convfact.batch.samples import sample_size, sample_windows
+from napari_convfact.batch.source import Slabs
+from napari_convfact.batch.windows import read_window
 from napari_convfact.deconvolution.direct import reflect_onto_torus
 
 

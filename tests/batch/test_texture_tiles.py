@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.batch.tile_cases import blurred_beads, in_memory, in_tiles, limit, request
 
-from napari_convfact.batch import texture
+from napari_convfact.batch.methods import texture
 from napari_convfact.batch.results import open_results
 from napari_convfact.batch.run import prepare_job, tiled_job
 from napari_convfact.foundation.job import run

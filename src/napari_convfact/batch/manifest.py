@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.plan import TilePlan
-from napari_convfact.batch.source import sample_size, sample_windows
+from napari_convfact.batch.samples import sample_size, sample_windows
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance, versions

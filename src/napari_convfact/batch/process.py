@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.method import TileFilter, TileMethod
-from napari_convfact.batch.source import read_window
 from napari_convfact.batch.tiles import Tile, Tiling
+from napari_convfact.batch.windows import read_window
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.storage.zarr_files import one_thread_per_processor
 

@@ -34,6 +34,6 @@ def tiled_operation(operation: Operation) -> TiledOperation:
             f"{operation.name} needs the whole image at once and runs in memory only: crop or "
             f"bin the image. In tiles run {', '.join(_HOMES)}."
         )
-    module = importlib.import_module(f"napari_convfact.batch.{_HOMES[operation.name]}")
+    module = importlib.import_module(f"napari_convfact.batch.methods.{_HOMES[operation.name]}")
     found: TiledOperation = module.TILED
     return found

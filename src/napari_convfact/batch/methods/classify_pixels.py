@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
-from napari_convfact.batch.texture import means_job
+from napari_convfact.batch.methods.texture import means_job
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.classify_pixels import (

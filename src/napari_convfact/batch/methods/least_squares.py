@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from napari_convfact.batch.deconvolution_tiles import DeconvolutionTiles, Solver
 from napari_convfact.batch.halo import Reach
+from napari_convfact.batch.methods.deconvolution_tiles import DeconvolutionTiles, Solver
 from napari_convfact.foundation.job import Job
 from napari_convfact.operations.operation import SpatialImage
 

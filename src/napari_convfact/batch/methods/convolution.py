@@ -12,7 +12,7 @@ import numpy as np
 from napari_convfact.batch.colours import colours_apart
 from napari_convfact.batch.halo import ROUND_OFF, Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
-from napari_convfact.batch.source import sample_size
+from napari_convfact.batch.samples import sample_size
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.convolve import chosen_kernel

@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_convfact.batch.halo import Reach, cut_profile
 from napari_convfact.batch.method import Output, TileFilter
-from napari_convfact.batch.source import sample_windows
+from napari_convfact.batch.samples import sample_windows
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage

@@ -13,8 +13,9 @@ import numpy as np
 from napari_convfact.batch.colours import luminance_only
 from napari_convfact.batch.halo import ROUND_OFF, Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
-from napari_convfact.batch.source import read_window, sample_size, sample_windows
+from napari_convfact.batch.samples import sample_size, sample_windows
 from napari_convfact.batch.tiles import Reading
+from napari_convfact.batch.windows import read_window
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.texture import (

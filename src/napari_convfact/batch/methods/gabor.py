@@ -12,7 +12,7 @@ import numpy as np
 from napari_convfact.batch.colours import luminance_only
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import Output, TiledOperation, TileFilter
-from napari_convfact.batch.source import sample_size, sample_windows
+from napari_convfact.batch.samples import sample_size, sample_windows
 from napari_convfact.batch.tiles import Reading, fast_length
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.gabor import DISPLAY, MAPS, STACKS, make_bank

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.batch.colours import colours_apart
-from napari_convfact.batch.deconvolution_tiles import (
+from napari_convfact.batch.method import TiledOperation
+from napari_convfact.batch.methods.deconvolution_tiles import (
     SAMPLE,
     SAMPLES,
     DeconvolutionTiles,
     check_window,
     liveliest,
 )
-from napari_convfact.batch.inverse_filter import InverseFilterTiles
-from napari_convfact.batch.least_squares import LeastSquaresTiles, choose_steps
-from napari_convfact.batch.method import TiledOperation
-from napari_convfact.batch.richardson_lucy import RichardsonLucyTiles, choose_schedule
-from napari_convfact.batch.source import sample_size, sample_windows
+from napari_convfact.batch.methods.inverse_filter import InverseFilterTiles
+from napari_convfact.batch.methods.least_squares import LeastSquaresTiles, choose_steps
+from napari_convfact.batch.methods.richardson_lucy import RichardsonLucyTiles, choose_schedule
+from napari_convfact.batch.samples import sample_size, sample_windows
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.deconvolve import prepare_psf, solver_options
 from napari_convfact.operations.deconvolve_parameters import Deconvolve

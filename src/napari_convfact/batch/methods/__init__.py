@@ -1,0 +1,1 @@
+"""Which operations run on tiles, and how each of them does."""
