@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop
 from napari_convfact.convolution.circulant import apply_transfer, transfer_function
-from napari_convfact.convolution.operator import Convolution
+from napari_convfact.convolution.forward_model import ForwardModel
 from napari_convfact.convolution.spectral import inverse_transfer, singular_values
 from napari_convfact.foundation import fft
 
@@ -80,19 +80,19 @@ class BorderInverse:
         return fft.irfftn(spectrum, self.torus, overwrite=True)
 
 
-def border_size(operator: Convolution) -> int:
+def border_size(operator: ForwardModel) -> int:
     """Return the number of unknowns of the border system of an operator."""
     channels = operator.kernel.shape[0] if operator.mixes else 1
     outside = np.prod(_torus(operator), dtype=float) - np.prod(operator.geometry.input, dtype=float)
     return int(channels * outside)
 
 
-def factor_border(operator: Convolution) -> BorderInverse | None:
+def factor_border(operator: ForwardModel) -> BorderInverse | None:
     """Factor the border system of an operator with boundary "zero".
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         With as many output as input channels, stride 1 and no mask.
 
     Returns
@@ -124,7 +124,7 @@ def factor_border(operator: Convolution) -> BorderInverse | None:
     return BorderInverse(shape, torus, inverse, border, factors)
 
 
-def _torus(operator: Convolution) -> tuple[int, ...]:
+def _torus(operator: ForwardModel) -> tuple[int, ...]:
     """Return the smallest torus on which wrapping around does not reach the image."""
     geometry = operator.geometry
     return tuple(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from napari_convfact.convolution.circulant import transfer_function, wrap
 from napari_convfact.convolution.cosine import cosine_eigenvalues, is_symmetric
-from napari_convfact.convolution.operator import Convolution
+from napari_convfact.convolution.dense import dense_matrix
+from napari_convfact.convolution.forward_model import ForwardModel
 from napari_convfact.convolution.spectral import singular_values
 from napari_convfact.foundation import fft
 
@@ -19,7 +20,7 @@ _FINE_SAMPLES = 2**20
 _HOPELESS_SHARE = 0.05
 
 
-def condition_number(operator: Convolution) -> float:
+def condition_number(operator: ForwardModel) -> float:
     """Return the ratio of an operator's largest to its smallest singular value.
 
     It is exact for periodic convolutions, for symmetric kernels with a reflecting boundary,
@@ -29,7 +30,7 @@ def condition_number(operator: Convolution) -> float:
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         The operator.
 
     Returns
@@ -53,7 +54,7 @@ def condition_number(operator: Convolution) -> float:
         )
         return _ratio(values.max(), values.min())
     if np.prod(operator.input_shape) * np.prod(operator.output_shape) <= _LARGEST_DENSE:
-        values = np.linalg.svd(operator.dense(), compute_uv=False)
+        values = np.linalg.svd(dense_matrix(operator), compute_uv=False)
         return _ratio(values[0], values[-1])
     if winding_axes(operator):
         return np.inf
@@ -62,7 +63,7 @@ def condition_number(operator: Convolution) -> float:
     return _bidiagonal_condition(operator)
 
 
-def why_hopeless(operator: Convolution) -> str | None:
+def why_hopeless(operator: ForwardModel) -> str | None:
     """Return why no solver can invert an operator, in one sentence, or None.
 
     Cheap: it looks at the kernel's spectrum only.
@@ -86,7 +87,7 @@ def why_hopeless(operator: Convolution) -> str | None:
     )
 
 
-def winding_axes(operator: Convolution) -> tuple[int, ...]:
+def winding_axes(operator: ForwardModel) -> tuple[int, ...]:
     """Return the axes along which the kernel's spectrum winds around zero.
 
     A square (block) Toeplitz matrix, that is a zero boundary, is then exponentially badly
@@ -94,7 +95,7 @@ def winding_axes(operator: Convolution) -> tuple[int, ...]:
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         The operator; a boundary other than "zero" gives none.
 
     Returns
@@ -113,12 +114,12 @@ def winding_axes(operator: Convolution) -> tuple[int, ...]:
     return tuple(axis for axis in range(operator.ndim) if _winds(symbol, axis))
 
 
-def diagonalized_by_fourier(operator: Convolution) -> bool:
+def diagonalized_by_fourier(operator: ForwardModel) -> bool:
     """Whether the operator is one small matrix per frequency."""
     return operator.boundary == "periodic" and operator.has_unit_grid
 
 
-def diagonalized_by_cosines(operator: Convolution) -> bool:
+def diagonalized_by_cosines(operator: ForwardModel) -> bool:
     """Whether the operator is one number per cosine."""
     return (
         operator.boundary == "reflect"
@@ -146,7 +147,7 @@ def _winds(symbol: Tensor, axis: int) -> bool:
     return bool((turn.abs() > np.pi).any())
 
 
-def _has_toeplitz_gram(operator: Convolution) -> bool:
+def _has_toeplitz_gram(operator: ForwardModel) -> bool:
     """Whether ``A* A`` or ``A A*`` is a section of one convolution, which bounds the condition."""
     outputs, inputs = operator.kernel.shape[:2] if operator.mixes else (1, 1)
     if not operator.has_unit_grid:
@@ -158,7 +159,7 @@ def _has_toeplitz_gram(operator: Convolution) -> bool:
     return False
 
 
-def _fine_torus(operator: Convolution) -> tuple[int, ...]:
+def _fine_torus(operator: ForwardModel) -> tuple[int, ...]:
     """Return a torus that samples the kernel's spectrum finely, within reason.
 
     Its sizes are odd, so that the zeros of common kernels fall between the samples.
@@ -168,18 +169,18 @@ def _fine_torus(operator: Convolution) -> tuple[int, ...]:
     return tuple(max(k, min(max(8 * k, 509), most)) | 1 for k in operator.geometry.kernel)
 
 
-def _fine_transfer(operator: Convolution) -> Tensor:
+def _fine_transfer(operator: ForwardModel) -> Tensor:
     return transfer_function(operator.kernel, _fine_torus(operator), dtype=torch.float64)
 
 
-def _lost_share(operator: Convolution) -> float:
+def _lost_share(operator: ForwardModel) -> float:
     """Return the share of singular values that the normal equations cannot resolve."""
     values = singular_values(_fine_transfer(operator), operator.ndim)
     resolved = float(torch.finfo(operator.dtype).eps) ** 0.5 * values.max()
     return float((values < resolved).double().mean())
 
 
-def _bidiagonal_condition(operator: Convolution) -> float:
+def _bidiagonal_condition(operator: ForwardModel) -> float:
     """Return a lower bound of the condition by Golub-Kahan bidiagonalization.
 
     The singular values of the bidiagonal matrix lie between the operator's extremes. The

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from napari_convfact.convolution.operator import Convolution
+from napari_convfact.convolution.forward_model import ForwardModel
 
 _MOST_ENTRIES = 2**28
 _BLOCK_ENTRIES = 2**22
 
 
-def dense_matrix(operator: Convolution) -> np.ndarray:
+def dense_matrix(operator: ForwardModel) -> np.ndarray:
     """Return the matrix of an operator by applying it to the unit vectors.
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         The operator.
 
     Returns

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from napari_convfact.convolution.circulant import apply_transfer, transfer_function
 from napari_convfact.convolution.cosine import apply_in_cosine_basis, cosine_eigenvalues
-from napari_convfact.convolution.operator import Convolution
+from napari_convfact.convolution.dense import dense_matrix
+from napari_convfact.convolution.forward_model import ForwardModel
 from napari_convfact.convolution.prior import cosine_prior_symbol, prior_symbol
 from napari_convfact.convolution.solution import Solution
 from napari_convfact.convolution.spectral import inverse_transfer
@@ -19,13 +20,13 @@ from napari_convfact.foundation.job import Job, Step
 
 
 def by_fourier(
-    operator: Convolution, data: Tensor, rcond: float | None, strength: float, prior: str
+    operator: ForwardModel, data: Tensor, rcond: float | None, strength: float, prior: str
 ) -> Job[Solution]:
     """Return the job that solves a periodic problem, one small matrix per frequency.
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         With `conditioning.diagonalized_by_fourier`.
     data : torch.Tensor
         ``(..., *output_shape)``.
@@ -55,13 +56,13 @@ def by_fourier(
 
 
 def by_cosines(
-    operator: Convolution, data: Tensor, rcond: float | None, strength: float, prior: str
+    operator: ForwardModel, data: Tensor, rcond: float | None, strength: float, prior: str
 ) -> Job[Solution]:
     """Return the job that solves a problem with reflecting edges, cosine by cosine.
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         With `conditioning.diagonalized_by_cosines`.
     data : torch.Tensor
         ``(..., *output_shape)``.
@@ -86,12 +87,12 @@ def by_cosines(
     return Solution.direct(operator.to_numpy(x), "cosine", strength)
 
 
-def by_dense_matrix(operator: Convolution, data: Tensor, rcond: float | None) -> Job[Solution]:
+def by_dense_matrix(operator: ForwardModel, data: Tensor, rcond: float | None) -> Job[Solution]:
     """Return the job that solves a small problem by the singular values of its matrix.
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         Of few inputs and outputs.
     data : torch.Tensor
         ``(..., *output_shape)``.
@@ -101,7 +102,7 @@ def by_dense_matrix(operator: Convolution, data: Tensor, rcond: float | None) ->
     yield Step(0, 1, "Decomposing the matrix")
     threshold = _threshold(operator, rcond)
     inverse = operator.remember(
-        ("dense", rcond), lambda: np.linalg.pinv(operator.dense(), rcond=threshold)
+        ("dense", rcond), lambda: np.linalg.pinv(dense_matrix(operator), rcond=threshold)
     )
     frames = operator.to_numpy(data).reshape(-1, prod(operator.output_shape))
     batch = data.shape[: data.ndim - len(operator.output_shape)]
@@ -110,7 +111,7 @@ def by_dense_matrix(operator: Convolution, data: Tensor, rcond: float | None) ->
     return Solution.direct(x, "dense")
 
 
-def _threshold(operator: Convolution, rcond: float | None) -> float:
+def _threshold(operator: ForwardModel, rcond: float | None) -> float:
     """Return `rcond`, by default the round-off of the transform and of the small matrices."""
     if rcond is not None:
         return rcond

@@ -23,7 +23,7 @@ from torch import Tensor
 from napari_convfact.convolution.boundary import crop
 from napari_convfact.convolution.circulant import apply_transfer, transfer_function
 from napari_convfact.convolution.cosine import apply_in_cosine_basis, cosine_eigenvalues
-from napari_convfact.convolution.operator import Convolution
+from napari_convfact.convolution.forward_model import ForwardModel
 from napari_convfact.convolution.prior import cosine_prior_symbol, prior_symbol
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.fft import fast_shape
@@ -34,13 +34,13 @@ Map = Callable[[Tensor], Tensor]
 
 
 def make_preconditioner(
-    operator: Convolution, strength: float, prior: str, kind: str = "embedding"
+    operator: ForwardModel, strength: float, prior: str, kind: str = "embedding"
 ) -> Map | None:
     """Return a symmetric positive definite approximation of ``(A* A + strength L* L)^-1``.
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         The operator A.
     strength : float
         At least 0. Eigenvalues that vanish are replaced by a small positive one.
@@ -154,7 +154,7 @@ def inverse_normal_symbol(transfer: Tensor, symbol: Tensor, strength: float) -> 
     return inverse.movedim((-2, -1), (0, 1))
 
 
-def _cosine_preconditioner(operator: Convolution, strength: float, prior: str) -> Map:
+def _cosine_preconditioner(operator: ForwardModel, strength: float, prior: str) -> Map:
     if operator.mixes or operator.boundary != "reflect":
         raise ValueError(
             "preconditioner='cosine' needs boundary 'reflect' and a kernel that does not mix "
@@ -176,7 +176,7 @@ def _inverse_above_round_off(power: Tensor, dtype: torch.dtype) -> Tensor:
     return power.clamp_(min=floor or 1.0).reciprocal_()
 
 
-def _circulant(operator: Convolution, kind: str) -> tuple[Sequence[int], Tensor]:
+def _circulant(operator: ForwardModel, kind: str) -> tuple[Sequence[int], Tensor]:
     """Return the torus and the transfer function that a preconditioner is made from."""
     geometry = operator.geometry
     torus = geometry.input

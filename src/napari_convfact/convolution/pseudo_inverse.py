@@ -22,12 +22,12 @@ from napari_convfact.convolution.conditioning import (
     why_hopeless,
 )
 from napari_convfact.convolution.direct import by_cosines, by_dense_matrix, by_fourier
+from napari_convfact.convolution.forward_model import ForwardModel
 from napari_convfact.convolution.krylov import (
     KrylovResult,
     conjugate_gradients,
     conjugate_gradients_least_squares,
 )
-from napari_convfact.convolution.operator import Convolution
 from napari_convfact.convolution.preconditioners import PRECONDITIONERS, make_preconditioner
 from napari_convfact.convolution.prior import apply_prior_normal, check_prior
 from napari_convfact.convolution.solution import Solution
@@ -47,7 +47,7 @@ Map = Callable[[Tensor], Tensor]
 
 
 def solve(
-    operator: Convolution,
+    operator: ForwardModel,
     y: Any,
     *,
     rcond: float | None = None,
@@ -62,7 +62,7 @@ def solve(
 
     Parameters
     ----------
-    operator : Convolution
+    operator : ForwardModel
         The operator A.
     y : array_like
         ``(..., *output_shape)``; leading axes are independent.
@@ -110,7 +110,9 @@ def _check(rcond: float | None, strength: float, prior: str, preconditioner: str
         raise ValueError(f"preconditioner must be one of {known}, not {preconditioner!r}.")
 
 
-def _choose_method(operator: Convolution, method: str, rcond: float | None, strength: float) -> str:
+def _choose_method(
+    operator: ForwardModel, method: str, rcond: float | None, strength: float
+) -> str:
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
     applies: dict[str, Callable[[], bool]] = {
@@ -133,11 +135,11 @@ def _choose_method(operator: Convolution, method: str, rcond: float | None, stre
     )
 
 
-def _is_small(operator: Convolution) -> bool:
+def _is_small(operator: ForwardModel) -> bool:
     return prod(operator.input_shape) * prod(operator.output_shape) <= _LARGEST_DENSE
 
 
-def _border_applies(operator: Convolution) -> bool:
+def _border_applies(operator: ForwardModel) -> bool:
     return (
         operator.boundary == "zero"
         and operator.has_unit_grid
@@ -147,7 +149,7 @@ def _border_applies(operator: Convolution) -> bool:
     )
 
 
-def _choose_preconditioner(operator: Convolution, kind: str) -> str:
+def _choose_preconditioner(operator: ForwardModel, kind: str) -> str:
     if kind != "auto":
         return kind
     if operator.mixes:
@@ -158,7 +160,7 @@ def _choose_preconditioner(operator: Convolution, kind: str) -> str:
 
 
 def _by_border(
-    operator: Convolution, data: Tensor, tolerance: float | None, max_iterations: int | None
+    operator: ForwardModel, data: Tensor, tolerance: float | None, max_iterations: int | None
 ) -> Job[Solution]:
     yield Step(0, 1, "Factoring the system of the border")
     inverse = operator.remember(("border",), lambda: factor_border(operator))
@@ -170,7 +172,7 @@ def _by_border(
 
 
 def _least_squares(
-    operator: Convolution, data: Tensor, tolerance: float | None, max_iterations: int | None
+    operator: ForwardModel, data: Tensor, tolerance: float | None, max_iterations: int | None
 ) -> Job[Solution]:
     hopeless = why_hopeless(operator)
     most = _HOPELESS_ITERATIONS if hopeless else _LEAST_SQUARES_ITERATIONS
@@ -186,7 +188,7 @@ def _least_squares(
 
 
 def _regularized(
-    operator: Convolution,
+    operator: ForwardModel,
     data: Tensor,
     strength: float,
     prior: str,
@@ -209,7 +211,7 @@ def _regularized(
     return _iterative_solution(found, strength, None)
 
 
-def regularized_normal(operator: Convolution, strength: float, prior: str) -> Map:
+def regularized_normal(operator: ForwardModel, strength: float, prior: str) -> Map:
     """Return the map ``x -> (A* A + strength L* L) x``."""
     periodic = operator.boundary == "periodic"
 
@@ -233,7 +235,7 @@ def _iterative_solution(found: KrylovResult, strength: float, hopeless: str | No
             f"relative residual of {found.history[-1]:.1e}: raise strength or max_iterations."
         )
     return Solution(
-        Convolution.to_numpy(found.solution),
+        ForwardModel.to_numpy(found.solution),
         "iterative",
         strength,
         found.iterations,
