@@ -156,6 +156,17 @@ def test_gabor_energies_and_maps(boundary, tmp_path):
     assert relative_error(strongest, whole_strongest) <= manifest.plan.seam_error
 
 
+def test_mirrored_planes_that_are_whole_end_at_their_halo(tmp_path):
+    stack = np.stack([blurred_beads((120, 130), seed=seed).data for seed in range(2)])
+    inputs = {"image": SpatialImage(stack, "a", axis_labels=("t", "y", "x"))}
+    parameters = {"n_scales": 2, "n_orientations": 3, "colours": False}
+    (energy,), manifest = in_tiles("gabor", inputs, tmp_path, 96 + 20, **parameters)
+    assert manifest.plan.tiling.grid == (2, 1, 1)
+    (whole,) = in_memory("gabor", inputs, **parameters)
+    whole = np.moveaxis(whole.reshape(6, 2, 120, 130), 1, 0)
+    assert 1e-6 < relative_error(energy, whole) <= manifest.plan.seam_error
+
+
 def test_gabor_colours_have_one_brightness(tmp_path):
     image = blurred_beads((550, 700))
     parameters = {"n_scales": 2, "n_orientations": 4, "energy": False}
