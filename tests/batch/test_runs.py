@@ -46,6 +46,15 @@ def test_a_seam_error_is_a_share(share):
         Options(seam_error=share)
 
 
+@pytest.mark.parametrize("change", [{"keep_every": 2}, {"warm_start": True}])
+def test_what_tiles_would_leave_out_is_refused(change, files, tmp_path):
+    job = tiled_job(wiener(files, tmp_path / "a.ome.zarr", method="richardson-lucy", **change))
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is made in memory only"):
+        run(job)
+    # Other methods know neither.
+    run(prepare_job(wiener(files, tmp_path / "a.ome.zarr", **change), limit(4)))
+
+
 def test_a_run_that_fails_before_its_first_tile_leaves_nothing(tmp_path):
     image = np.ones((600, 600), np.float32)
     image[300, 300] = np.nan

@@ -113,7 +113,10 @@ def _levels(data: Any, ndim: int, settings: Settings) -> Job[Any]:
 
 
 def _refuse(parameters: Deconvolve) -> None:
-    for name in ("residual", "spectrum"):
+    names = ["residual", "spectrum"]
+    if parameters.method == "richardson-lucy":
+        names += ["keep_every", "warm_start"]
+    for name in names:
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
 
