@@ -34,6 +34,7 @@ from napari_convfact.batch.store import Destination, create_results
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.batch.verify import status, verify_job
 from napari_convfact.foundation.job import run
+from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image
 
@@ -138,6 +139,17 @@ def test_a_changed_recipe_is_refused(files, tmp_path):
     changed = replace(files["image"], data=values)
     with pytest.raises(ValueError, match="differs in the image"):
         run(tiled_job(wiener(files | {"image": changed}, output), resume))
+
+
+def test_a_changed_bank_file_is_refused(files, tmp_path):
+    bank = tmp_path / "bank.npz"
+    KernelBank(np.ones((2, 5, 5), np.float32)).save(bank)
+    inputs, output = {"image": files["image"]}, tmp_path / "a.ome.zarr"
+    job = request("convolve", inputs, output, kind="file", file=str(bank))
+    stop_after(tiled_job(job, limit(4)), 1)
+    KernelBank(np.eye(5, dtype=np.float32)[None].repeat(2, 0)).save(bank)
+    with pytest.raises(ValueError, match="other kernels than the run was begun with"):
+        run(tiled_job(job, replace(limit(4), resume=True)))
 
 
 def test_a_marker_of_another_recipe_is_refused(files, tmp_path):

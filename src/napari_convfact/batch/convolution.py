@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[d
     size = sample_size(inputs["image"].data.shape[1 - kernels.ndim :], _SAMPLE)
     operator = Convolution(kernels[0], size, boundary=parameters.boundary, device=parameters.device)
     # Measured once: tiles with different engines would differ by round-off.
-    return {"engine": operator.engine}
+    return {"engine": operator.engine, "kernels": _hash(kernels)}
 
 
 def method(
@@ -46,9 +47,17 @@ def method(
 ) -> ConvolutionTiles:
     """Return how the parameters are carried out on tiles."""
     kernel = chosen_kernel(inputs, parameters)
-    return ConvolutionTiles(
-        inputs["image"].name, kernel, _stack(kernel, parameters), parameters, constants
-    )
+    kernels = _stack(kernel, parameters)
+    if _hash(kernels) != constants["kernels"]:
+        raise ValueError(
+            f"{parameters.file} holds other kernels than the run was begun with: bring those "
+            "back, or start anew."
+        )
+    return ConvolutionTiles(inputs["image"].name, kernel, kernels, parameters, constants)
+
+
+def _hash(kernels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(kernels).tobytes()).hexdigest()[:16]
 
 
 def _stack(kernel: Any, parameters: Convolve) -> np.ndarray:
