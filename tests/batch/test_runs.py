@@ -27,6 +27,7 @@ from tests.batch.tile_cases import (
 )
 
 import napari_convfact as cf
+from napari_convfact.batch import store
 from napari_convfact.batch.manifest import WorkFolder, fingerprint
 from napari_convfact.batch.process import process_tile
 from napari_convfact.batch.run import Options, prepare_job, tiled_job
@@ -259,6 +260,38 @@ def test_random_tiles_are_verified(files, tmp_path):
     cf.write_image(tmp_path / "plain.zarr", SpatialImage(np.zeros((4, 5)), "a"))
     with pytest.raises(ValueError, match="not the result of a run in tiles"):
         run(verify_job(tmp_path / "plain.zarr"))
+
+
+def test_further_results_are_replaced_only_if_asked_for(files, tmp_path):
+    parameters = {"n_scales": 1, "n_orientations": 2, "strongest": True, "colours": False}
+    job = request("gabor", {"image": files["image"]}, tmp_path / "a.ome.zarr", **parameters)
+    other = tmp_path / "a-strongest.ome.zarr"
+    cf.write_image(other, SpatialImage(np.zeros((4, 5)), "mine"))
+    with pytest.raises(ValueError, match=r"a-strongest\.ome\.zarr exists already"):
+        run(tiled_job(job, limit(20)))
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+    run(tiled_job(job, replace(limit(20), overwrite=True)))
+    assert read_image(other).data.shape == (600, 700)
+
+
+def test_results_of_which_some_have_their_names_are_completed(files, tmp_path, monkeypatch):
+    parameters = {"n_scales": 1, "n_orientations": 2, "strongest": True, "colours": False}
+    job = request("gabor", {"image": files["image"]}, tmp_path / "a.ome.zarr", **parameters)
+    moved = []
+
+    def killed_at_the_second(source, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        source.replace(target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "move_into_place", killed_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiled_job(job, limit(20)))
+    paths = run(tiled_job(job, replace(limit(20), resume=True)))
+    assert [path.name for path in paths] == ["a.ome.zarr", "a-strongest.ome.zarr"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
 
 
 @pytest.mark.parametrize("largest", [150_000, 50_000])
