@@ -260,6 +260,8 @@ def test_random_tiles_are_verified(files, tmp_path):
     cf.write_image(tmp_path / "plain.zarr", SpatialImage(np.zeros((4, 5)), "a"))
     with pytest.raises(ValueError, match="not the result of a run in tiles"):
         run(verify_job(tmp_path / "plain.zarr"))
+    with pytest.raises(ValueError, match="At least one tile"):
+        run(verify_job(output, count=0))
 
 
 def test_further_results_are_replaced_only_if_asked_for(files, tmp_path):

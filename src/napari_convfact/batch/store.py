@@ -160,7 +160,10 @@ def manifest_of(output: Path) -> Manifest:
     ValueError
         If it is not one.
     """
-    record = read_provenance(output) if output.exists() else {}
+    try:
+        record = read_provenance(output)
+    except FileNotFoundError:  # nothing there, or nothing that zarr knows
+        record = {}
     if "run" not in record:
         raise ValueError(f"{output} is not the result of a run in tiles.")
     run = record["run"]
