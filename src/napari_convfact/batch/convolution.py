@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_convfact.batch.colours import colours_apart
 from napari_convfact.batch.halo import ROUND_OFF, Reach
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
 from napari_convfact.batch.source import sample_size
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
@@ -150,6 +150,9 @@ class ConvolutionTiles:
         p = self.parameters
 
         def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
+            nothing = missing_values(self.outputs, window)
+            if p.missing == "fill" and nothing:
+                return nothing
             values = yield from convolve_job(
                 window,
                 self.kernel,

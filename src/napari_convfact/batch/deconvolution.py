@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_convfact.batch.colours import colours_apart
 from napari_convfact.batch.halo import Reach, cut_profile, tail_profiles
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
 from napari_convfact.batch.source import sample_size, sample_windows
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
@@ -32,6 +32,8 @@ _ON_TORUS: dict[str, Reading] = {
 }
 # Voxels of a sample, and how many samples the strength is chosen from.
 _SAMPLE, _SAMPLES = 2**22, 4
+# So many are looked at where those have no value.
+_MORE_SAMPLES = 64
 # Safety of errors that were measured on a sample.
 _MARGIN = 2.0
 # Voxels of the torus on which the tail of an inverse filter is measured.
@@ -52,8 +54,7 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
 
     settings = Settings(**solver_options(parameters))
     spatial = tuple(image.data.shape[-kernel.ndim :])
-    windows = sample_windows(image.data, sample_size(spatial, _SAMPLE), _SAMPLES)
-    samples = [_check(window, settings) for window in windows]
+    samples = _samples(image.data, sample_size(spatial, _SAMPLE), settings)
     found: dict[str, Any] = {"kernel": " ".join(report)}
     if settings.method == "richardson-lucy" or settings.boundary == "extended":
         found["levels"] = yield from _levels(image.data, kernel.ndim, settings)
@@ -107,8 +108,8 @@ def _levels(data: Any, ndim: int, settings: Settings) -> Job[Any]:
     levels = np.empty(leading)
     for index in np.ndindex(*leading):
         yield Step(0, 0, "Measuring the mean of each image")
-        windows = sample_windows(data, size, _SAMPLES, within=index)
-        levels[index] = np.mean([_check(w, settings).mean(dtype=np.float64) for w in windows])
+        samples = _samples(data, size, settings, within=index)
+        levels[index] = np.mean([sample.mean(dtype=np.float64) for sample in samples])
     return levels.tolist()
 
 
@@ -125,10 +126,19 @@ def _liveliest(samples: list[np.ndarray]) -> np.ndarray:
     return max(samples, key=lambda sample: float(sample.std()))
 
 
-def _check(window: np.ndarray, settings: Settings) -> np.ndarray:
+def _samples(
+    data: Any, size: Sequence[int], settings: Settings, within: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """Return checked windows; where missing values are filled, those that have any others."""
     from napari_convfact.foundation.validate import check_image
 
-    return check_image(window, missing=settings.missing, dtype=settings.dtype).data
+    for count in (_SAMPLES, _MORE_SAMPLES):
+        windows = sample_windows(data, size, count, within)
+        if settings.missing == "fill":
+            windows = [window for window in windows if np.isfinite(window).any()] or windows
+        if np.isfinite(windows[0]).any():
+            break
+    return [check_image(w, missing=settings.missing, dtype=settings.dtype).data for w in windows]
 
 
 @dataclass(frozen=True)
@@ -202,6 +212,9 @@ class DeconvolutionTiles(ABC):
         levels = np.asarray(self.constants.get("levels", math.nan))
 
         def apply(window: np.ndarray, leading: tuple[int, ...]) -> Job[list[np.ndarray]]:
+            nothing = missing_values(self.outputs, window)
+            if self.settings.missing == "fill" and nothing:
+                return nothing
             checked = check_image(window, missing=self.settings.missing)
             level = float(levels[leading]) if levels.ndim else float(levels)
             estimate = yield from solve(checked.data, level)
@@ -231,8 +244,8 @@ class DeconvolutionTiles(ABC):
                 min(n, length if a == axis else max(64, 3 * k))
                 for a, (n, k) in enumerate(zip(spatial, self.kernel.shape, strict=True))
             ]
-            windows = sample_windows(image.data, _shrink(size, axis, _SAMPLE), _SAMPLES)
-            sample = _liveliest([_check(window, self.settings) for window in windows])
+            samples = _samples(image.data, _shrink(size, axis, _SAMPLE), self.settings)
+            sample = _liveliest(samples)
             apply = partial(self._solve_once, float(sample.mean(dtype=np.float64)))
             profile = yield from cut_profile(apply, sample, axis, faces=self.faces_count)
             # A volume has worse places than a sample of it.
