@@ -115,6 +115,9 @@ def test_operations_that_need_the_whole_image_say_so(files, tmp_path, capsys):
 def test_status_of_nothing_is_an_error(tmp_path, capsys):
     assert main(["status", str(tmp_path / "none.ome.zarr")]) == 2
     assert "not the result of a run in tiles" in capsys.readouterr().err
+    (tmp_path / "notes.txt").write_text("words")
+    assert main(["status", str(tmp_path / "notes.txt")]) == 2
+    assert "not the result of a run in tiles" in capsys.readouterr().err
 
 
 def test_results_are_opened_for_the_viewer(files, tmp_path):

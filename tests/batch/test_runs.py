@@ -27,6 +27,7 @@ from tests.batch.tile_cases import (
 )
 
 import napari_convfact as cf
+from napari_convfact.batch import store
 from napari_convfact.batch.manifest import WorkFolder, fingerprint
 from napari_convfact.batch.process import process_tile
 from napari_convfact.batch.run import Options, prepare_job, tiled_job
@@ -34,6 +35,7 @@ from napari_convfact.batch.store import Destination, create_results
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.batch.verify import status, verify_job
 from napari_convfact.foundation.job import run
+from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image
 
@@ -44,6 +46,15 @@ SCALE, UNITS = (0.2, 0.1), ("um", "um")
 def test_a_seam_error_is_a_share(share):
     with pytest.raises(ValueError, match="between 0 and 1"):
         Options(seam_error=share)
+
+
+@pytest.mark.parametrize("change", [{"keep_every": 2}, {"warm_start": True}])
+def test_what_tiles_would_leave_out_is_refused(change, files, tmp_path):
+    job = tiled_job(wiener(files, tmp_path / "a.ome.zarr", method="richardson-lucy", **change))
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is made in memory only"):
+        run(job)
+    # Other methods know neither.
+    run(prepare_job(wiener(files, tmp_path / "a.ome.zarr", **change), limit(4)))
 
 
 def test_a_run_that_fails_before_its_first_tile_leaves_nothing(tmp_path):
@@ -129,6 +140,17 @@ def test_a_changed_recipe_is_refused(files, tmp_path):
     changed = replace(files["image"], data=values)
     with pytest.raises(ValueError, match="differs in the image"):
         run(tiled_job(wiener(files | {"image": changed}, output), resume))
+
+
+def test_a_changed_bank_file_is_refused(files, tmp_path):
+    bank = tmp_path / "bank.npz"
+    KernelBank(np.ones((2, 5, 5), np.float32)).save(bank)
+    inputs, output = {"image": files["image"]}, tmp_path / "a.ome.zarr"
+    job = request("convolve", inputs, output, kind="file", file=str(bank))
+    stop_after(tiled_job(job, limit(4)), 1)
+    KernelBank(np.eye(5, dtype=np.float32)[None].repeat(2, 0)).save(bank)
+    with pytest.raises(ValueError, match="other kernels than the run was begun with"):
+        run(tiled_job(job, replace(limit(4), resume=True)))
 
 
 def test_a_marker_of_another_recipe_is_refused(files, tmp_path):
@@ -238,6 +260,40 @@ def test_random_tiles_are_verified(files, tmp_path):
     cf.write_image(tmp_path / "plain.zarr", SpatialImage(np.zeros((4, 5)), "a"))
     with pytest.raises(ValueError, match="not the result of a run in tiles"):
         run(verify_job(tmp_path / "plain.zarr"))
+    with pytest.raises(ValueError, match="At least one tile"):
+        run(verify_job(output, count=0))
+
+
+def test_further_results_are_replaced_only_if_asked_for(files, tmp_path):
+    parameters = {"n_scales": 1, "n_orientations": 2, "strongest": True, "colours": False}
+    job = request("gabor", {"image": files["image"]}, tmp_path / "a.ome.zarr", **parameters)
+    other = tmp_path / "a-strongest.ome.zarr"
+    cf.write_image(other, SpatialImage(np.zeros((4, 5)), "mine"))
+    with pytest.raises(ValueError, match=r"a-strongest\.ome\.zarr exists already"):
+        run(tiled_job(job, limit(20)))
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+    run(tiled_job(job, replace(limit(20), overwrite=True)))
+    assert read_image(other).data.shape == (600, 700)
+
+
+def test_results_of_which_some_have_their_names_are_completed(files, tmp_path, monkeypatch):
+    parameters = {"n_scales": 1, "n_orientations": 2, "strongest": True, "colours": False}
+    job = request("gabor", {"image": files["image"]}, tmp_path / "a.ome.zarr", **parameters)
+    moved = []
+
+    def killed_at_the_second(source, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        source.replace(target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "move_into_place", killed_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiled_job(job, limit(20)))
+    paths = run(tiled_job(job, replace(limit(20), resume=True)))
+    assert [path.name for path in paths] == ["a.ome.zarr", "a-strongest.ome.zarr"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
 
 
 @pytest.mark.parametrize("largest", [150_000, 50_000])

@@ -133,6 +133,32 @@ def test_convolution_is_exact(parameters, boundary, tmp_path):
     np.testing.assert_allclose(values, whole, atol=2e-6 * scale)
 
 
+@pytest.mark.parametrize(
+    ("name", "megabytes", "parameters"),
+    [
+        ("convolve", 5, {"kind": "sobel", "missing": "fill"}),
+        ("deconvolve", 9, {"method": "tikhonov", "strength": 0.05, "missing": "fill"}),
+        ("deconvolve", 9, {"method": "richardson-lucy", "iterations": 3, "missing": "fill"}),
+        ("texture", 30, {"log_energy": False, "assignment": False, "novelty": False,
+                         "predictability": True, "sigma": 2.0, "mosaic": False,
+                         "kernel_stack": False, "table": False}),
+    ],
+)  # fmt: skip
+def test_tiles_without_any_value(name, megabytes, parameters, tmp_path):
+    values = blurred_beads((900, 910)).data.astype(np.float32)
+    values[:600, :500] = np.nan
+    inputs = {"image": SpatialImage(values, "mosaic")}
+    if name == "deconvolve":
+        inputs["psf"] = gaussian(1.2)
+    (found,), manifest = in_tiles(name, inputs, tmp_path, megabytes, **parameters)
+    assert min(manifest.plan.tiling.grid) > 1
+    (whole,) = in_memory(name, inputs, **parameters)
+    whole = whole.reshape(found.shape)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(whole))
+    inside = ~np.isnan(whole)
+    assert relative_error(found[inside], whole[inside]) < 1e-2
+
+
 def test_an_asymmetric_kernel_layer(tmp_path):
     kernel = np.random.default_rng(0).standard_normal((4, 9))
     inputs = {"image": blurred_beads((550, 700)), "kernel": SpatialImage(kernel, "k")}
@@ -154,6 +180,17 @@ def test_gabor_energies_and_maps(boundary, tmp_path):
     assert energy.shape == (8, 550, 700)
     assert relative_error(energy, whole_energy.reshape(energy.shape)) <= manifest.plan.seam_error
     assert relative_error(strongest, whole_strongest) <= manifest.plan.seam_error
+
+
+def test_mirrored_planes_that_are_whole_end_at_their_halo(tmp_path):
+    stack = np.stack([blurred_beads((120, 130), seed=seed).data for seed in range(2)])
+    inputs = {"image": SpatialImage(stack, "a", axis_labels=("t", "y", "x"))}
+    parameters = {"n_scales": 2, "n_orientations": 3, "colours": False}
+    (energy,), manifest = in_tiles("gabor", inputs, tmp_path, 96 + 20, **parameters)
+    assert manifest.plan.tiling.grid == (2, 1, 1)
+    (whole,) = in_memory("gabor", inputs, **parameters)
+    whole = np.moveaxis(whole.reshape(6, 2, 120, 130), 1, 0)
+    assert 1e-6 < relative_error(energy, whole) <= manifest.plan.seam_error
 
 
 def test_gabor_colours_have_one_brightness(tmp_path):

@@ -120,3 +120,14 @@ def test_stripes_are_removed(camera):
 def test_bad_weights(camera, weights, message):
     with pytest.raises(ValueError, match=message):
         gabor_filter(camera, gabor_bank(n_scales=2)).reconstruct(weights)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (1, 1)])
+@pytest.mark.parametrize("normalize", ["peak", "l2"])
+def test_kernels_that_see_nothing_of_a_small_image(shape, normalize):
+    image = np.random.default_rng(0).standard_normal(shape)
+    bank = gabor_bank(radial="log-gabor", normalize=normalize)
+    responses = gabor_filter(image, bank, boundary="periodic", dtype="float64")
+    # The coarsest waves are far below the lowest frequency that so few pixels have.
+    assert responses.energy[-1].max() == 0
+    np.testing.assert_allclose(responses.reconstruct(), image, atol=1e-12)

@@ -79,6 +79,16 @@ def test_colour_becomes_a_channel(tmp_path):
     np.testing.assert_array_equal(again.data[:], np.moveaxis(data, -1, 0))
 
 
+def test_colours_of_a_volume_are_no_planes(tmp_path):
+    data = np.random.default_rng(0).integers(0, 255, (4, 8, 9, 3), dtype=np.uint8)
+    scale, units = (0.5, 0.1, 0.1), ("um",) * 3
+    volume = SpatialImage(data, "rgb", scale, units, ("z", "y", "x"), rgb=True)
+    again = read_image(write_image(tmp_path / "rgb.ome.zarr", volume))
+    assert again.axis_labels == ("c", "z", "y", "x")
+    assert again.scale == (1.0, *scale)
+    np.testing.assert_array_equal(again.data[:], np.moveaxis(data, -1, 0))
+
+
 def test_version_04_and_plain_arrays_are_read(tmp_path):
     data = np.random.default_rng(0).random((3, 8, 9))
     group = zarr.open_group(tmp_path / "old.ome.zarr", mode="w", zarr_format=2)

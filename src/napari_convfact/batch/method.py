@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -46,6 +46,26 @@ class Output:
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored values."""
         return np.dtype(np.int32 if self.kind == "labels" else np.float32)
+
+
+def missing_values(outputs: Sequence[Output], window: np.ndarray) -> list[np.ndarray] | None:
+    """Return what is made of a window without any value, which cannot be filled.
+
+    Returns
+    -------
+    list of numpy.ndarray or None
+        For each output NaN, of labels 0; None where the window has values.
+    """
+    if window.dtype.kind != "f" or np.isfinite(window).any():
+        return None
+    return [
+        np.full(
+            (*output.leading, *window.shape),
+            0 if output.kind == "labels" else np.nan,
+            output.dtype,
+        )
+        for output in outputs
+    ]
 
 
 class TileMethod(Protocol):

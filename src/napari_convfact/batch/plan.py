@@ -117,8 +117,9 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
         raise ValueError(_too_small(needed, reach, memory))
     overhead = choice.arithmetic(tiling) / math.prod(shape)
     _check_honest(tiling, overhead, reach)
-    tiled = [c < n for c, n in zip(tiling.core, spatial, strict=True)]
-    errors = [e for e, cut in zip(reach.seam_error, tiled, strict=True) if cut]
+    # Windows with mirror images end beyond the faces, so that whole axes have an error as well.
+    ends = [method.reading == "mirror" or c < n for c, n in zip(tiling.core, spatial, strict=True)]
+    errors = [e for e, end in zip(reach.seam_error, ends, strict=True) if end]
     outputs = sum(4.0 * math.prod(output.leading) for output in method.outputs)
     return TilePlan(
         tiling,

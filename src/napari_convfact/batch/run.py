@@ -213,7 +213,9 @@ def _join(request: Request, options: Options) -> Job[list[Path]]:
     todo = [number for number in _share(len(tiling), options.shard) if number not in done]
     todo.sort(key=tiling.order)
     try:
-        if options.scheduler:
+        if not todo:
+            pass  # results may have their names already
+        elif options.scheduler:
             yield from process_on_cluster(work.output, todo, len(tiling), options.scheduler)
         else:
             yield from _process_here(work, manifest, method, request, todo)
@@ -291,6 +293,11 @@ def _begin(
 
 def _create(work: WorkFolder, request: Request, options: Options) -> Job[None]:
     manifest, prepared = yield from relay(prepare_job(request, options), _without_count)
+    for file in manifest.files:
+        if request.output.with_name(file).exists() and not options.overwrite:
+            raise ValueError(
+                f"{request.output.with_name(file)} exists already: choose another name."
+            )
     check_disk(request.output.parent, manifest.plan.output_bytes)
     method, image = prepared.method, request.tiled_inputs["image"]
     work.create(

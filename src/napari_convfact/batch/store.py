@@ -126,7 +126,8 @@ def output_files(output: Path, outputs: Sequence[Output]) -> tuple[str, ...]:
 def publish(work: WorkFolder, files: Sequence[str], costs: Costs) -> list[Path]:
     """Give complete results their final names, with what they cost, and remove the work folder."""
     paths = [work.output.with_name(file) for file in files]
-    for file, path in zip(files, paths, strict=True):
+    # The first comes last: its name says that all are complete.
+    for file, path in reversed(list(zip(files, paths, strict=True))):
         source = work.path / file
         # Missing if this step was interrupted before, or another process is faster.
         if source.exists():
@@ -159,7 +160,10 @@ def manifest_of(output: Path) -> Manifest:
     ValueError
         If it is not one.
     """
-    record = read_provenance(output) if output.exists() else {}
+    try:
+        record = read_provenance(output)
+    except FileNotFoundError:  # nothing there, or nothing that zarr knows
+        record = {}
     if "run" not in record:
         raise ValueError(f"{output} is not the result of a run in tiles.")
     run = record["run"]

@@ -103,8 +103,10 @@ def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]
     Raises
     ------
     ValueError
-        If there is no such result, or its sources are gone.
+        If there is no such result, its sources are gone, or no tile is asked for.
     """
+    if count < 1:
+        raise ValueError(f"At least one tile must be recomputed, not {count}.")
     manifest = manifest_of(output)
     inputs, prepared = reopen(manifest)
     image, tiling = inputs["image"], prepared.tiling

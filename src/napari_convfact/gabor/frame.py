@@ -87,7 +87,8 @@ def measure_frame(
             add_box(seen, energy * float(weights[scale, orientation]), band.start)
         yield Step(done, weights.size, "Measuring the bank")
     coverage = (coverage + mirror_frequencies(coverage)) / 2
-    total = coverage.clamp_min(_FLOOR * float(coverage.max()))
+    # A bank that sees nothing of a small image leaves all of it to the residual channel.
+    total = coverage.clamp_min(_FLOOR * float(coverage.max()) or 1.0)
     seen = coverage if plain else (seen + mirror_frequencies(seen)) / 2
     return Frame(total, total - coverage, seen)
 

@@ -225,7 +225,8 @@ class GaborBank:
             return 1.0
         if self.normalize == "envelope":
             return envelope_sum(wave)
-        return float((band.values.double().square().sum() / math.prod(shape)) ** -0.5)
+        energy = float(band.values.double().square().sum() / math.prod(shape))
+        return energy**-0.5 if energy > 0 else 1.0
 
     def _sizes(self, size: int | Sequence[int]) -> tuple[int, ...]:
         sizes = (int(size),) * self.ndim if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]

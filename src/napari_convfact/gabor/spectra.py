@@ -264,7 +264,8 @@ def _trim(band: Band) -> Band:
     for axis in range(values.ndim):
         others = [other for other in range(values.ndim) if other != axis]
         kept = torch.nonzero(values.amax(others))
-        first, last = int(kept[0]), int(kept[-1])
+        # A small torus may have no frequency that the kernel sees: a zero stands for it.
+        first, last = (int(kept[0]), int(kept[-1])) if len(kept) else (0, 0)
         values = values.narrow(axis, first, last - first + 1)
         start[axis] += first
     return Band(values.contiguous(), tuple(start))

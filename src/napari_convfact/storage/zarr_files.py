@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,15 +125,11 @@ def _combined_scale(ndim: int, *sources: Mapping[str, Any]) -> tuple[float, ...]
 
 
 def _colours_as_channel(image: SpatialImage) -> SpatialImage:
-    before = image.ndim - 2
-
-    def inserted(values: Sequence[Any], value: Any) -> tuple[Any, ...]:
-        return (*values[:before], value, *values[before:])
-
+    # First of all axes: between z and y it would leave a volume's planes for channels.
     return SpatialImage(
-        np.moveaxis(np.asarray(image.data), -1, before),
+        np.moveaxis(np.asarray(image.data), -1, 0),
         image.name,
-        inserted(image.scale, 1.0),
-        inserted(image.units, "pixel"),
-        inserted(image.axis_labels, "c"),
+        (1.0, *image.scale),
+        ("pixel", *image.units),
+        ("c", *image.axis_labels),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.batch.halo import Reach
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
 from napari_convfact.batch.methods.texture import means_job
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
@@ -149,6 +149,9 @@ class ClassifierTiles:
         c = self.classifier
 
         def apply(window: np.ndarray, leading: tuple[int, ...]) -> Job[list[np.ndarray]]:
+            nothing = missing_values(self.outputs, window)
+            if nothing:
+                return nothing
             if not self._grown:
                 self._grown.append((yield from c.forest_job()))
             computed = yield from pixel_features_job(

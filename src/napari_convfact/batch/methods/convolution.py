@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 
 from napari_convfact.batch.colours import colours_apart
 from napari_convfact.batch.halo import ROUND_OFF, Reach
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
 from napari_convfact.batch.samples import sample_size
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
@@ -38,7 +39,7 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> Job[d
     size = sample_size(inputs["image"].data.shape[1 - kernels.ndim :], _SAMPLE)
     operator = Convolution(kernels[0], size, boundary=parameters.boundary, device=parameters.device)
     # Measured once: tiles with different engines would differ by round-off.
-    return {"engine": operator.engine}
+    return {"engine": operator.engine, "kernels": _hash(kernels)}
 
 
 def method(
@@ -46,9 +47,17 @@ def method(
 ) -> ConvolutionTiles:
     """Return how the parameters are carried out on tiles."""
     kernel = chosen_kernel(inputs, parameters)
-    return ConvolutionTiles(
-        inputs["image"].name, kernel, _stack(kernel, parameters), parameters, constants
-    )
+    kernels = _stack(kernel, parameters)
+    if _hash(kernels) != constants["kernels"]:
+        raise ValueError(
+            f"{parameters.file} holds other kernels than the run was begun with: bring those "
+            "back, or start anew."
+        )
+    return ConvolutionTiles(inputs["image"].name, kernel, kernels, parameters, constants)
+
+
+def _hash(kernels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(kernels).tobytes()).hexdigest()[:16]
 
 
 def _stack(kernel: Any, parameters: Convolve) -> np.ndarray:
@@ -141,6 +150,9 @@ class ConvolutionTiles:
         p = self.parameters
 
         def apply(window: np.ndarray, _: tuple[int, ...]) -> Job[list[np.ndarray]]:
+            nothing = missing_values(self.outputs, window)
+            if p.missing == "fill" and nothing:
+                return nothing
             values = yield from convolve_job(
                 window,
                 self.kernel,

@@ -14,13 +14,13 @@ from napari_convfact.batch.methods.deconvolution_tiles import (
     SAMPLE,
     SAMPLES,
     DeconvolutionTiles,
-    check_window,
+    checked_samples,
     liveliest,
 )
 from napari_convfact.batch.methods.inverse_filter import InverseFilterTiles
 from napari_convfact.batch.methods.least_squares import LeastSquaresTiles, choose_steps
 from napari_convfact.batch.methods.richardson_lucy import RichardsonLucyTiles, choose_schedule
-from napari_convfact.batch.samples import sample_size, sample_windows
+from napari_convfact.batch.samples import sample_size
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.deconvolve import prepare_psf, solver_options
 from napari_convfact.operations.deconvolve_parameters import Deconvolve
@@ -41,8 +41,7 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
 
     settings = Settings(**solver_options(parameters))
     spatial = tuple(image.data.shape[-kernel.ndim :])
-    windows = sample_windows(image.data, sample_size(spatial, SAMPLE), SAMPLES)
-    samples = [check_window(window, settings) for window in windows]
+    samples = checked_samples(image.data, sample_size(spatial, SAMPLE), settings)
     found: dict[str, Any] = {"kernel": " ".join(report)}
     if settings.method == "richardson-lucy" or settings.boundary == "extended":
         found["levels"] = yield from _levels(image.data, kernel.ndim, settings)
@@ -88,13 +87,16 @@ def _levels(data: Any, ndim: int, settings: Settings) -> Job[Any]:
     levels = np.empty(leading)
     for index in np.ndindex(*leading):
         yield Step(0, 0, "Measuring the mean of each image")
-        windows = sample_windows(data, size, SAMPLES, within=index)
-        levels[index] = np.mean([check_window(w, settings).mean(dtype=np.float64) for w in windows])
+        samples = checked_samples(data, size, settings, within=index)
+        levels[index] = np.mean([sample.mean(dtype=np.float64) for sample in samples])
     return levels.tolist()
 
 
 def _refuse(parameters: Deconvolve) -> None:
-    for name in ("residual", "spectrum"):
+    names = ["residual", "spectrum"]
+    if parameters.method == "richardson-lucy":
+        names += ["keep_every", "warm_start"]
+    for name in names:
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
 

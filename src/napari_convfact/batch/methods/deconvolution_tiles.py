@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from napari_convfact.batch.halo import Reach, cut_profile
-from napari_convfact.batch.method import Output, TileFilter
+from napari_convfact.batch.method import Output, TileFilter, missing_values
 from napari_convfact.batch.samples import sample_windows
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Voxels of a sample, and how many samples of an image are looked at.
 SAMPLE, SAMPLES = 2**22, 4
+# So many are looked at where those have no value.
+_MORE_SAMPLES = 64
 # Safety of errors that were measured on a sample.
 _MARGIN = 2.0
 
@@ -35,11 +37,22 @@ def liveliest(samples: list[np.ndarray]) -> np.ndarray:
     return max(samples, key=lambda sample: float(sample.std()))
 
 
-def check_window(window: np.ndarray, settings: Settings) -> np.ndarray:
-    """Check a window of an image and convert it to the working precision."""
+def checked_samples(
+    data: Any, size: Sequence[int], settings: Settings, within: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """Return samples in the working precision; see `sample_windows`.
+
+    Where missing values are filled, these are samples that have any others.
+    """
     from napari_convfact.foundation.validate import check_image
 
-    return check_image(window, missing=settings.missing, dtype=settings.dtype).data
+    for count in (SAMPLES, _MORE_SAMPLES):
+        windows = sample_windows(data, size, count, within)
+        if settings.missing == "fill":
+            windows = [window for window in windows if np.isfinite(window).any()] or windows
+        if np.isfinite(windows[0]).any():
+            break
+    return [check_image(w, missing=settings.missing, dtype=settings.dtype).data for w in windows]
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,9 @@ class DeconvolutionTiles(ABC):
         levels = np.asarray(self.constants.get("levels", math.nan))
 
         def apply(window: np.ndarray, leading: tuple[int, ...]) -> Job[list[np.ndarray]]:
+            nothing = missing_values(self.outputs, window)
+            if self.settings.missing == "fill" and nothing:
+                return nothing
             checked = check_image(window, missing=self.settings.missing)
             level = float(levels[leading]) if levels.ndim else float(levels)
             estimate = yield from solve(checked.data, level)
@@ -142,8 +158,8 @@ class DeconvolutionTiles(ABC):
                 min(n, length if a == axis else max(64, 3 * k))
                 for a, (n, k) in enumerate(zip(spatial, self.kernel.shape, strict=True))
             ]
-            windows = sample_windows(image.data, _shrink(size, axis, SAMPLE), SAMPLES)
-            sample = liveliest([check_window(window, self.settings) for window in windows])
+            samples = checked_samples(image.data, _shrink(size, axis, SAMPLE), self.settings)
+            sample = liveliest(samples)
             apply = partial(self._solve_once, float(sample.mean(dtype=np.float64)))
             profile = yield from cut_profile(apply, sample, axis, faces=self.faces_count)
             # A volume has worse places than a sample of it.

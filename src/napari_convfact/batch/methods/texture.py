@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_convfact.batch.colours import luminance_only
 from napari_convfact.batch.halo import ROUND_OFF, Reach
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter
+from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
 from napari_convfact.batch.samples import sample_size, sample_windows
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.batch.windows import read_window
@@ -218,6 +218,9 @@ class TextureTiles:
         p = self.parameters
 
         def apply(window: np.ndarray, leading: tuple[int, ...]) -> Job[list[np.ndarray]]:
+            nothing = missing_values(self.outputs, window)
+            if nothing:
+                return nothing
             values = []
             for kind in self._maps:
                 assert self.bank is not None
