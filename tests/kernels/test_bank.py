@@ -52,6 +52,14 @@ def test_a_file_that_is_no_archive_is_refused_in_a_sentence(tmp_path):
         KernelBank.load(tmp_path / "text.npz")
 
 
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_an_archive_that_was_cut_off_is_refused_in_a_sentence(bank, share, tmp_path):
+    written = bank.save(tmp_path / "bank.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(written[: int(share * len(written))])
+    with pytest.raises(ValueError, match="not a kernel bank"):
+        KernelBank.load(tmp_path / "cut.npz")
+
+
 def test_a_missing_file_is_reported_as_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         KernelBank.load(tmp_path / "nowhere.npz")

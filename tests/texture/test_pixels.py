@@ -117,8 +117,19 @@ def test_it_can_be_cancelled(scene):
         ({"sparse_labels": np.zeros((5, 5), int)}, "labels' shape"),
         ({"sparse_labels": np.ones((128, 128), int)}, "at least two labels"),
         ({"sparse_labels": np.ones((128, 128))}, "whole numbers"),
+        ({"sparse_labels": np.eye(128, dtype=np.int64) * 2**33 + 1}, "Labels go up to"),
     ],
 )
 def test_bad_arguments_are_refused_in_a_sentence(scene, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         classify_pixels(**{"image": scene[0], "sparse_labels": scene[2], **arguments})
+
+
+@pytest.mark.parametrize("hidden", [1, 2])
+def test_paint_where_the_image_has_no_values_teaches_nothing(hidden):
+    image = np.random.default_rng(0).standard_normal((32, 32))
+    paint = np.zeros(image.shape, int)
+    paint[:4, :4], paint[-4:, -4:] = 1, 2
+    image[(paint > 0) & (paint <= hidden)] = np.nan
+    with pytest.raises(ValueError, match="where the image has values"):
+        classify_pixels(image, paint, ("intensity",), n_trees=5)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
             raise KeyError(header["kind"])
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
         raise ValueError(
             f"{path.name} is not a {kind}: choose a file that was saved as one."
         ) from None

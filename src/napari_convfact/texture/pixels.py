@@ -166,8 +166,12 @@ def check_paint(sparse_labels: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"Labels are whole numbers, but these are {paint.dtype}.")
     if paint.shape != shape:
         raise ValueError(f"The labels' shape is {paint.shape}, but the image's is {shape}.")
-    if len(np.unique(paint[paint != 0])) < 2:
+    named = np.unique(paint[paint != 0])
+    if len(named) < 2:
         raise ValueError("Paint at least two labels: one class cannot be told from another.")
+    limits = np.iinfo(np.int32)
+    if named[0] < limits.min or named[-1] > limits.max:
+        raise ValueError(f"Labels go up to {limits.max}, but {named[-1]} is painted: use others.")
     return paint
 
 
@@ -175,6 +179,8 @@ def _forest(
     computed: PixelFeatures, paint: np.ndarray, n_trees: int, probabilities: bool, seed: int
 ) -> Job[PixelClassification]:
     examples, names = painted_examples(computed, paint)
+    if len(np.unique(names)) < 2:
+        raise ValueError("Paint at least two labels where the image has values.")
     forest = yield from grow_job(examples, names, n_trees, seed)
     labels, shares = yield from predict_job(forest, computed)
     order = np.argsort(-forest.feature_importances_)
