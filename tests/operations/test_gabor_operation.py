@@ -36,6 +36,7 @@ def test_ticked_outputs_are_those_of_the_bank(camera):
     middle = results["coverage"].data[128, 128]
     assert middle == 0
     assert results["energy"].summary["frequencies"] == [0.354, 0.177]
+    assert results["energy"].summary["reach (pixels)"] == bank.reach
 
 
 def test_results_lie_on_the_image(camera):

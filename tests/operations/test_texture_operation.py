@@ -166,6 +166,7 @@ def test_paint_becomes_a_segmentation(picture):
     assert np.mean(classes.data == truth) > 0.9
     assert results["wall probabilities"].data.shape == (2, 96, 128)
     assert set(classes.summary["shares"]) == {"1", "5"}
+    assert classes.summary["painted (%)"] == pytest.approx(100 * 200 / (96 * 128), abs=1e-4)
 
 
 def test_paint_on_one_plane_segments_all_of_them(picture):

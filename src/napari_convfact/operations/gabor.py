@@ -168,7 +168,7 @@ def _with_summary(results: list[Result], bank: GaborBank, image: SpatialImage) -
     summary: dict[str, Any] = {
         "frequencies": [round(f, 6) for f in bank.frequencies],
         "orientations": bank.shape[1],
-        "reach": bank.reach,
+        "reach (pixels)": bank.reach,
     }
     if image.rgb:
         summary["colour"] = "Responses are of the luminance."
