@@ -74,6 +74,13 @@ def test_image_is_filtered_and_every_way_is_measured(kernel):
     assert summary["fastest"].startswith("Fastest on this image")
 
 
+def test_the_plan_counts_in_words(kernel):
+    plan = OPERATION.plan({"kernel": kernel}, FactorizeKernel(shapes="5x5"))
+    assert "1 factor that spans 5 × 5, 25 multiplications" in plan.text
+    plan = OPERATION.plan({"kernel": kernel}, FactorizeKernel(shapes="3x3, 3x3"))
+    assert "2 factors that span 5 × 5, 18 multiplications" in plan.text
+
+
 @pytest.mark.parametrize("chain_ms", [(3.0, 2.0, 9.0), (3.0, 9.0, 9.0)])
 def test_the_fastest_of_several_chains_is_named(kernel, monkeypatch, chain_ms):
     times = iter(chain_ms)

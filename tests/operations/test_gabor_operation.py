@@ -99,7 +99,9 @@ def test_bad_parameters(camera, parameters, message):
 def test_the_plan_says_what_will_happen(camera):
     plan = OPERATION.plan({"image": camera}, Gabor())
     assert plan.text.startswith("2-D over")
-    assert "40 kernels" in plan.text
+    assert "40 kernels. " in plan.text
+    one = OPERATION.plan({"image": camera}, Gabor(n_scales=1, n_orientations=1))
+    assert "1 kernel. " in one.text
     energies = 40 * camera.data.size * 4
     assert energies < plan.memory < 3 * energies
     with pytest.raises(ValueError, match="set the dimensions"):

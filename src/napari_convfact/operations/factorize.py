@@ -14,6 +14,7 @@ from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.factorization_pictures import pictures, real_parts
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
 from napari_convfact.operations.parameters import Field, Parameters
+from napari_convfact.operations.words import counted
 
 if TYPE_CHECKING:
     from napari_convfact.factorization.result import Factorization
@@ -285,7 +286,9 @@ def _plan_text(parameters: FactorizeKernel, ndim: int) -> str:
     layout = check_layout(shapes, dilations, ndim)
     support = " × ".join(map(str, layout.support))
     count = parameters.terms * layout.taps
-    return f"{len(layout.shapes)} factors that span {support}, {count} multiplications a pixel."
+    factors = counted(len(layout.shapes), "factor")
+    verb = "spans" if len(layout.shapes) == 1 else "span"
+    return f"{factors} that {verb} {support}, {count} multiplications a pixel."
 
 
 OPERATION = Operation(
