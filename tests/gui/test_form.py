@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
+from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_convfact.gui.editors import TextEditor
 from napari_convfact.gui.form import ParameterForm
@@ -102,3 +103,10 @@ def test_an_editor_of_its_own_has_the_same_help(qtbot):
     form = ParameterForm(Everything, {"text": own})
     qtbot.addWidget(form)
     assert own.toolTip() == "What."
+
+
+@pytest.mark.parametrize(("sigma", "shown"), [(0.022492, "0.022492"), (2.5, "2.50"), (30, "30.00")])
+def test_numbers_are_not_rounded(form, sigma, shown):
+    form.set_values({"sigma": sigma})
+    assert form.values()["sigma"] == sigma
+    assert form.editor("sigma").findChild(QDoubleSpinBox).text() == shown

@@ -13,7 +13,7 @@ def empty(make_napari_viewer):
 
 
 def chosen(widget):
-    layers = {name: widget.choices[name].layer for name in ("image", "psf")}
+    layers = {item.name: widget.choices[item.name].layer for item in widget.operation.inputs}
     return {name: layer.name if layer else None for name, layer in layers.items()}
 
 
@@ -94,3 +94,18 @@ def test_run_is_offered_when_the_layer_has_what_it_lacked(make_napari_viewer):
     layer.scale = (0.1, 0.1)
     layer.units = ("um", "um")
     assert widget.bar.run.isEnabled()
+
+
+def test_long_names_keep_their_end(empty):
+    viewer, widget = empty
+    choice = widget.choices["image"]
+    name = "a movie of many cells " * 10
+    for end in ("raw", "deconvolved"):
+        layer = viewer.add_image(np.zeros((60, 64)), name=name + end)
+        choice.choose(layer)
+        shown = choice.shown_name()
+        assert shown.endswith(end)
+        assert choice.fontMetrics().horizontalAdvance(shown) <= choice.width()
+    viewer.add_image(np.zeros((60, 64)), name="cells")
+    choice.choose(viewer.layers["cells"])
+    assert choice.shown_name() == "cells"

@@ -146,6 +146,23 @@ def test_the_switch_to_3d_is_enough_to_say_so(make_napari_viewer, qtbot):
     qtbot.waitUntil(lambda: not widget._findings.text(), timeout=10_000)
 
 
+@pytest.mark.parametrize("name", ["cells", "PSF"])
+def test_it_ends_with_the_layers_that_it_was_made_from(preview, name):
+    viewer, widget = preview
+    viewer.layers.remove(name)
+    assert not widget.bar.preview.isChecked()
+    assert len(viewer.layers) == 1
+
+
+def test_what_the_form_says_is_not_said_twice(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Convolve")
+    with qtbot.waitSignal(widget.preview.said):
+        widget.bar.preview.setChecked(True)
+    assert "choose a layer" in widget.bar.plan.text()
+    assert not widget._findings.text()
+
+
 def test_closing_the_widget_removes_the_layer(preview):
     viewer, widget = preview
     viewer.window.remove_dock_widget(widget)  # as its button does

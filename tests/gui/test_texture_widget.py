@@ -63,7 +63,10 @@ def test_a_bank_is_learned_and_mapped(texture, qtbot):
     assert mosaic.extent.world[0, 1] > source.extent.world[1, 1]
     usage = provenance_of(mosaic, "texture")["summary"]["usage"]
     np.testing.assert_allclose(sum(usage), 1, atol=1e-3)
-    assert "Usage" in widget.features._findings.text()
+    findings = widget.features._findings.text()
+    assert "Usage" in findings
+    assert "% of the variance" in findings
+    assert "explained" not in findings  # the same as a bare fraction
     np.testing.assert_array_equal(source.data, before)
 
 

@@ -89,6 +89,25 @@ def test_a_cancelled_run_goes_on_when_it_is_run_again(in_tiles, qtbot):
     assert sum(layer.name != "PSF" for layer in viewer.layers) == 2
 
 
+def test_a_layer_of_a_run_that_was_stopped_shows_the_whole_in_the_end(in_tiles, monkeypatch, qtbot):
+    monkeypatch.setattr("napari_convfact.gui.tiled_run._SECONDS_BETWEEN_REFRESHES", 0.0)
+    viewer, widget, output = in_tiles
+    widget.form.set_values({"method": "richardson-lucy", "iterations": 400})
+    cancel = lambda _: widget.bar.cancel.click()  # noqa: E731 - to be disconnected again
+    viewer.layers.events.inserting.connect(cancel)
+    with qtbot.waitSignal(widget.runner.finished, timeout=120_000) as blocker:
+        widget.run()
+    assert blocker.args[0].cancelled
+    viewer.layers.events.inserting.disconnect(cancel)
+    layer = viewer.layers[-1]
+    run_to_end(widget, qtbot)
+    assert len(viewer.layers) == 3
+    assert viewer.layers[-1] is layer
+    shown = np.asarray(layer.data[0])
+    assert np.all(shown.max(axis=(1, 2)) > 0)
+    np.testing.assert_array_equal(shown, cf.read_image(output).data)
+
+
 def test_files_that_move_while_they_are_opened_wait_for_the_end(in_tiles, monkeypatch):
     viewer, widget, output = in_tiles
 

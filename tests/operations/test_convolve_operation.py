@@ -83,6 +83,7 @@ def test_colours_stay_colours(picture):
     assert ours.data.dtype == np.uint8
     green = convolve(picture.data[..., 1], "box", size=5)
     np.testing.assert_array_equal(ours.data[..., 1], np.rint(green))
+    assert " % were clipped." in ours.summary["message"]
     difference = result(picture, result="difference")
     assert not difference.rgb
     assert difference.leading_axes == ("colour",)
@@ -169,6 +170,10 @@ def test_bad_parameters(camera, parameters, message):
 def test_kernels_that_do_not_fit(camera):
     with pytest.raises(ValueError, match="kernel needs one to that many"):
         result(camera, SpatialImage(np.ones((3, 3, 3)), "cube"))
+    with pytest.raises(ValueError, match="one to that many, or tick Stack of kernels"):
+        result(camera, SpatialImage(np.ones((2, 3, 3)), "two"))
+    with pytest.raises(ValueError, match=r"one to that many\.$"):
+        result(camera, SpatialImage(np.ones((2, 2, 3, 3)), "four"))
     with pytest.raises(ValueError, match="colour image"):
         result(camera, SpatialImage(np.ones((3, 3, 3)), "rgb", rgb=True))
 

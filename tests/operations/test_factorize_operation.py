@@ -74,6 +74,29 @@ def test_image_is_filtered_and_every_way_is_measured(kernel):
     assert summary["fastest"].startswith("Fastest on this image")
 
 
+def test_the_plan_counts_in_words(kernel):
+    plan = OPERATION.plan({"kernel": kernel}, FactorizeKernel(shapes="5x5"))
+    assert "1 factor that spans 5 × 5, 25 multiplications" in plan.text
+    plan = OPERATION.plan({"kernel": kernel}, FactorizeKernel(shapes="3x3, 3x3"))
+    assert "2 factors that span 5 × 5, 18 multiplications" in plan.text
+
+
+@pytest.mark.parametrize("chain_ms", [(3.0, 2.0, 9.0), (3.0, 9.0, 9.0)])
+def test_the_fastest_of_several_chains_is_named(kernel, monkeypatch, chain_ms):
+    times = iter(chain_ms)
+    exact = {"FFT": 0.008, "direct": 0.007}
+    monkeypatch.setattr(
+        "napari_convfact.factorization.timing.measure_ways",
+        lambda *_: {"chain": next(times) / 1e3, **exact},
+    )
+    image = SpatialImage(np.ones((20, 20)), "flat")
+    summary = ran({"kernel": kernel, "image": image}, compare=True)[0].summary
+    fastest = summary["details"][int(np.argmin(chain_ms))]["chain"]
+    assert summary["fastest"] == (
+        f"Fastest on this image: the chain {fastest}; of the exact ways, the kernel as it is."
+    )
+
+
 def test_sums_of_dilated_chains_are_laid_out_in_rows():
     kernel = SpatialImage(np.random.default_rng(1).standard_normal((7, 7)), "noise")
     factors = ran({"kernel": kernel}, terms=2, dilations="1, 2")[2]

@@ -36,6 +36,7 @@ def test_ticked_outputs_are_those_of_the_bank(camera):
     middle = results["coverage"].data[128, 128]
     assert middle == 0
     assert results["energy"].summary["frequencies"] == [0.354, 0.177]
+    assert results["energy"].summary["reach (pixels)"] == bank.reach
 
 
 def test_results_lie_on_the_image(camera):
@@ -98,7 +99,9 @@ def test_bad_parameters(camera, parameters, message):
 def test_the_plan_says_what_will_happen(camera):
     plan = OPERATION.plan({"image": camera}, Gabor())
     assert plan.text.startswith("2-D over")
-    assert "40 kernels" in plan.text
+    assert "40 kernels. " in plan.text
+    one = OPERATION.plan({"image": camera}, Gabor(n_scales=1, n_orientations=1))
+    assert "1 kernel. " in one.text
     energies = 40 * camera.data.size * 4
     assert energies < plan.memory < 3 * energies
     with pytest.raises(ValueError, match="set the dimensions"):

@@ -60,6 +60,11 @@ def test_formulas_are_the_kernel_functions():
     assert make(kind="delta", ndim=3).data.shape == (5, 5, 5)
 
 
+def test_a_flat_kernel_is_shown_as_bright_as_it_is():
+    assert make(kind="box").display["contrast_limits"] == pytest.approx((0, 1 / 25))
+    assert "contrast_limits" not in make(kind="disk").display  # the viewer sees its range
+
+
 def test_without_an_image_voxels_are_pixels():
     result = make(kind="gaussian")
     assert result.units == ("pixel", "pixel")

@@ -65,6 +65,13 @@ def test_a_bank_is_learned_mapped_and_shown(picture):
     assert results["wall novelty"].summary["explained"] > 0.8
 
 
+def test_one_kernel_is_no_kernels(picture):
+    parameters = Texture(n_kernels=1, table=False, mosaic=False, kernel_stack=False)
+    summary = results_of(texture, {"image": picture}, parameters)["wall novelty"].summary
+    share = f"{100 * summary['explained']:.1f}"
+    assert summary["message"] == f"1 kernel explains {share} % of the variance."
+
+
 def test_a_learned_bank_is_applied_again_from_a_file_and_from_a_layer(picture, tmp_path):
     only = {"assignment": False, "novelty": False, "mosaic": False, "table": False}
     learned = results_of(
@@ -166,6 +173,7 @@ def test_paint_becomes_a_segmentation(picture):
     assert np.mean(classes.data == truth) > 0.9
     assert results["wall probabilities"].data.shape == (2, 96, 128)
     assert set(classes.summary["shares"]) == {"1", "5"}
+    assert classes.summary["painted (%)"] == pytest.approx(100 * 200 / (96 * 128), abs=1e-4)
 
 
 def test_paint_on_one_plane_segments_all_of_them(picture):

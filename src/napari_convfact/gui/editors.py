@@ -22,6 +22,7 @@ from napari_convfact.operations.parameters import ParameterField
 
 _STEPS_PER_DECADE = 20
 _LARGEST_INT = 2**31 - 1
+_DECIMALS = 9
 
 
 class Editor(QWidget):
@@ -136,11 +137,10 @@ class FloatEditor(Editor):
 
     def __init__(self, field: ParameterField) -> None:
         super().__init__()
-        self._box = QDoubleSpinBox()
+        step = field.field.step or 0.1
+        self._box = _DecimalBox(max(2, 1 - math.floor(math.log10(step))))
         low, high = field.field.minimum, field.field.maximum
         self._box.setRange(-1e12 if low is None else low, 1e12 if high is None else high)
-        step = field.field.step or 0.1
-        self._box.setDecimals(max(2, 1 - math.floor(math.log10(step))))
         self._box.setSingleStep(step)
         _set_unit(self._box, field)
         self._box.valueChanged.connect(self.changed)
@@ -153,6 +153,21 @@ class FloatEditor(Editor):
     def set_value(self, value: float) -> None:
         """Show a number."""
         self._box.setValue(value)
+
+
+class _DecimalBox(QDoubleSpinBox):
+    """Shows a few decimals, and more where the number has them: it is not rounded."""
+
+    def __init__(self, shown: int) -> None:
+        super().__init__()
+        self._shown = shown
+        self.setDecimals(_DECIMALS)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Return the number without the zeros that say nothing."""
+        text = super().textFromValue(value)
+        needed = len(text) - (_DECIMALS - self._shown)
+        return text[:needed] + text[needed:].rstrip("0")
 
 
 class LogarithmicEditor(Editor):

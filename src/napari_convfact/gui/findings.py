@@ -18,7 +18,8 @@ def findings_text(summary: Mapping[str, Any]) -> str:
             figures.append(label if value else f"not {label}")
         elif isinstance(value, (str, int, float)) and value != "":
             figures.append(f"{label} <b>{_readable(value)}</b>")
-    return f"<p>{', '.join(figures)}</p>{''.join(sentences)}"
+    line = f"<p>{', '.join(figures)}</p>" if figures else ""
+    return line + "".join(sentences)
 
 
 def _readable(value: float | str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QSizePolicy
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter
 
 from napari_convfact.operations.operation import Input
 
@@ -68,6 +69,29 @@ class LayerChoice(QComboBox):
     def keep(self) -> None:
         """Hold on to what is chosen: it is no guess any more."""
         self._kept = True
+
+    def shown_name(self) -> str:
+        """Return the name as there is room for it.
+
+        Names of results differ in how they end: Qt would cut just that.
+        """
+        control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(control, self._option(), part, self).width()
+        middle = Qt.TextElideMode.ElideMiddle
+        return self.fontMetrics().elidedText(self.currentText(), middle, room)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Draw the box with the name that fits in."""
+        del event
+        painter, option = QStylePainter(self), self._option()
+        option.currentText = self.shown_name()
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def _option(self) -> QStyleOptionComboBox:
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        return option
 
     def refresh(self) -> None:
         """Offer the layers that the viewer has now.

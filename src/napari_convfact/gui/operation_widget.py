@@ -93,6 +93,8 @@ class OperationWidget(QWidget):
     def reset_choices(self, event: object = None) -> None:
         """Follow the layer list; napari calls this when it changes."""
         del event
+        if self.preview.lost_a_layer:  # the next guess is not what the user asked to see
+            self.bar.preview.setChecked(False)
         self.choices.refresh()
         self._refresh_compare()
         self.refresh()

@@ -81,6 +81,7 @@ class Preview(QObject):
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._start)
         self._source: tuple[Layer, VisibleCrop] | None = None
+        self._shown: tuple[Layer, ...] = ()
         self._enabled = self._held = False
         self._kind: tuple[str, int] | None = None
         self.layer: Layer | None = None
@@ -104,7 +105,12 @@ class Preview(QObject):
         self._runner.cancel()
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
-        self.layer = None
+        self.layer, self._shown = None, ()
+
+    @property
+    def lost_a_layer(self) -> bool:
+        """Whether a layer that is previewed was taken out of the viewer."""
+        return any(layer not in self._viewer.layers for layer in self._shown)
 
     def update(self, event: object = None) -> None:
         """Show the change after a pause; a running preview is cancelled."""
@@ -126,12 +132,16 @@ class Preview(QObject):
             return
         try:
             request = self._request()
+        except ValueError:
+            self.said.emit("")  # the form says already why nothing can run
+            return
+        try:
             source, crop, inputs = self._crop(request)
         except ValueError as error:
             self.said.emit(str(error))
             return
         self.said.emit("")
-        self._source = source, crop
+        self._source, self._shown = (source, crop), tuple(request.layers.values())
         self._runner.start(
             lambda: self._operation.job(inputs, request.parameters), self.name, show=False
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 
@@ -15,7 +16,7 @@ from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
 from napari_convfact.operations.recipe import load_recipe, save_recipe
 from napari_convfact.operations.script import python_source
-from napari_convfact.storage import write_image
+from napari_convfact.storage.formats import open_image, read_image, write_image
 
 Request = Callable[[], tuple[Mapping[str, SpatialImage], Parameters]]
 
@@ -61,7 +62,7 @@ class RecipeMenu(QPushButton):
     def copy_as_python(self) -> None:
         """Put a script that does what the form says on the clipboard."""
         try:
-            inputs, parameters = self._request()
+            inputs, parameters = self._inputs()
         except ValueError as error:
             show_error(str(error))
             return
@@ -77,7 +78,7 @@ class RecipeMenu(QPushButton):
         ValueError
             If the form is not complete.
         """
-        inputs, parameters = self._request()
+        inputs, parameters = self._inputs()
         kept = {name: _with_file(image, name, path) for name, image in inputs.items()}
         save_recipe(path, provenance(self._operation, parameters, kept, {}))
 
@@ -96,6 +97,15 @@ class RecipeMenu(QPushButton):
             )
         self._show(recipe.parameters.to_dict())
 
+    def _inputs(self) -> tuple[dict[str, SpatialImage], Parameters]:
+        """Return the request; only layers that a file still holds keep its path."""
+        inputs, parameters = self._request()
+        kept = {
+            name: image if _is_in_file(image) else replace(image, path=None)
+            for name, image in inputs.items()
+        }
+        return kept, parameters
+
     def _ask_and_save(self) -> None:
         suggestion = f"{self._operation.name}.json"
         name, _ = QFileDialog.getSaveFileName(self, "Save recipe", suggestion, "Recipe (*.json)")
@@ -109,11 +119,25 @@ class RecipeMenu(QPushButton):
 
 
 def _with_file(image: SpatialImage, name: str, recipe: Path) -> SpatialImage:
-    if image.path is not None and Path(image.path).is_file():
+    if image.path is not None:
         return image
     file = recipe.with_name(f"{recipe.stem}-{name}.tif")
     write_image(file, image, overwrite=True)
     return replace(image, path=file.name)
+
+
+def _is_in_file(image: SpatialImage) -> bool:
+    """Whether the file of a layer can be read here, and holds what the layer holds now."""
+    if image.path is None:
+        return False
+    in_memory = isinstance(image.data, np.ndarray)
+    try:
+        stored = (read_image if in_memory else open_image)(image.path).data
+    except ValueError:
+        return False
+    if stored.shape != image.data.shape or stored.dtype != image.data.dtype:
+        return False
+    return not in_memory or np.array_equal(stored, image.data, equal_nan=True)
 
 
 def _or_show_error(action: Callable[[Path], None], path: Path) -> None:

@@ -74,6 +74,9 @@ class TextureTab(OperationWidget):
         """Return what the bank explains and how often each kernel is the best."""
         shares = ", ".join(f"{100 * share:.2g}" for share in summary.get("usage", ()))
         usage = f"<p><b>Usage</b>, kernel by kernel: {shares} %</p>" if shares else ""
+        if "message" in summary:  # it says how much how many kernels explain
+            said = ("kernels", "explained")
+            summary = {name: value for name, value in summary.items() if name not in said}
         return super().findings(summary) + usage
 
 

@@ -14,12 +14,16 @@ from napari_convfact.gui.job_runner import Outcome
 from napari_convfact.gui.layers import placement
 from napari_convfact.operations.operation import Operation, Plan, SpatialImage
 from napari_convfact.operations.parameters import Parameters
+from napari_convfact.operations.provenance import METADATA_KEY
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
+    from napari_convfact.batch.results import StoredResult
+
 _SECONDS_BETWEEN_REFRESHES = 1.0
+_FILE_KEY = "napari_convfact_file"
 
 
 def needs_tiles(operation: Operation, plan: Plan, memory_limit: float | None) -> bool:
@@ -111,15 +115,35 @@ class TiledRun:
         from napari_convfact.batch.results import open_results
 
         stored = open_results(self._request.output)
-        if self.layers:
-            for layer, result in zip(self.layers, stored, strict=True):
-                layer.data = result.layer_data
-                if not result.is_labels:
-                    layer.contrast_limits = result.contrast_limits()
-            return
-        for result in stored:
-            options: dict[str, Any] = result.layer_options()
-            labels = options["axis_labels"][: max(result.image.ndim - self._source.ndim, 0)]
-            options |= placement(self._source, result.image.ndim, labels)
-            add = self._viewer.add_labels if result.is_labels else self._viewer.add_image
-            self.layers.append(add(result.layer_data, **options))
+        layers = self.layers or [self._earlier(result) for result in stored]
+        self.layers = [
+            self._add(result) if layer is None else _pointed(layer, result)
+            for layer, result in zip(layers, stored, strict=True)
+        ]
+
+    def _earlier(self, result: StoredResult) -> Image | Labels | None:
+        """Return the layer on this file that a run which was stopped has left."""
+        for layer in self._viewer.layers:
+            if layer.metadata.get(_FILE_KEY) == self._file(result):
+                return layer
+        return None
+
+    def _add(self, result: StoredResult) -> Image | Labels:
+        options: dict[str, Any] = result.layer_options()
+        labels = options["axis_labels"][: max(result.image.ndim - self._source.ndim, 0)]
+        options |= placement(self._source, result.image.ndim, labels)
+        options["metadata"] = {**options["metadata"], _FILE_KEY: self._file(result)}
+        add = self._viewer.add_labels if result.is_labels else self._viewer.add_image
+        return add(result.layer_data, **options)
+
+    def _file(self, result: StoredResult) -> str:
+        return str(self._request.output.absolute().with_name(result.image.name))
+
+
+def _pointed(layer: Image | Labels, result: StoredResult) -> Image | Labels:
+    """Point a layer to where its file is now: it moves when it is complete."""
+    layer.data = result.layer_data
+    layer.metadata[METADATA_KEY] = result.record
+    if not result.is_labels:
+        layer.contrast_limits = result.contrast_limits()
+    return layer

@@ -58,7 +58,7 @@ def _learn(
         _classifier(image, paint, computed, bank, parameters).save(parameters.model_file)
     best = dict(list(found.importances.items())[:_SHOWN])
     summary = {
-        "painted": round(float((paint != 0).mean()), 6),
+        "painted (%)": round(100 * float((paint != 0).mean()), 4),
         "importances": {name: round(value, 4) for name, value in best.items()},
     }
     return _results(image, found.labels, found.probabilities, found.classes, computed, summary)

@@ -57,7 +57,7 @@ def colours_last(
         top = np.iinfo(source.dtype).max
         clipped = float(np.mean((colours < 0) | (colours > top)))
         colours = np.rint(colours.clip(0, top)).astype(source.dtype)
-        notes.append(f"Colours were rounded to {source.dtype}; {clipped:.2%} were clipped.")
+        notes.append(f"Colours were rounded to {source.dtype}; {100 * clipped:.2f} % were clipped.")
     if source.shape[-1] == 3:
         return colours, notes
     alpha = np.broadcast_to(source[..., 3:], (*colours.shape[:-1], 1))

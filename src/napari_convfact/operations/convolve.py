@@ -192,9 +192,11 @@ def _check_layer(image: SpatialImage, kernel: SpatialImage, parameters: Convolve
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
     if not shape or len(shape) > image.ndim:
+        stack = len(shape) == image.ndim + 1 and not parameters.stack
+        hint = ", or tick Stack of kernels" if stack else ""
         raise ValueError(
             f"The kernel {kernel.name} has {len(shape)} axes and the image {image.name} "
-            f"{image.ndim}: the kernel needs one to that many."
+            f"{image.ndim}: the kernel needs one to that many{hint}."
         )
 
 

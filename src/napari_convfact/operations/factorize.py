@@ -14,12 +14,12 @@ from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.factorization_pictures import pictures, real_parts
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
 from napari_convfact.operations.parameters import Field, Parameters
+from napari_convfact.operations.words import counted
 
 if TYPE_CHECKING:
     from napari_convfact.factorization.result import Factorization
 
 _WAYS = {
-    "chain": "the chain",
     "FFT": "the Fourier transform",
     "direct": "the kernel as it is",
     "separable": "one filter per axis",
@@ -132,7 +132,7 @@ def job(inputs: Mapping[str, SpatialImage], parameters: FactorizeKernel) -> Job[
         for factorization, details in zip(found, summary["details"], strict=True):
             yield Step(0, 0, "Measuring the ways to apply it")
             details["milliseconds"] = _milliseconds(factorization, image)
-        summary |= _fastest(found[-1], summary["details"][-1]["milliseconds"])
+        summary |= _fastest(found, [row["milliseconds"] for row in summary["details"]])
     results: list[Result] = []
     for row, factorization in enumerate(found):
         number = f"-{row + 1}" if len(found) > 1 else ""
@@ -229,18 +229,24 @@ def _milliseconds(factorization: Factorization, image: SpatialImage) -> dict[str
     return {way: round(1e3 * time, 3) for way, time in seconds.items()}
 
 
-def _fastest(factorization: Factorization, milliseconds: Mapping[str, float]) -> dict[str, Any]:
-    if not milliseconds:
+def _fastest(
+    found: Sequence[Factorization], milliseconds: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    """Return the times of the last chain, and which of all chains and exact ways is fastest."""
+    if not milliseconds[-1]:
         return {}
-    times = dict(milliseconds)
-    labelled = {f"{way} (ms)": time for way, time in times.items()}
-    best = min(times, key=lambda way: times[way])
-    if best != "chain" or factorization.status == "exact":
-        verdict = f"Fastest on this image: {_WAYS[best]}, which is exact."
+    labelled = {f"{way} (ms)": time for way, time in milliseconds[-1].items()}
+    exact_ways = {way: time for way, time in milliseconds[-1].items() if way != "chain"}
+    exact = min(exact_ways, key=lambda way: exact_ways[way])
+    times = [row["chain"] for row in milliseconds]
+    quickest = times.index(min(times))
+    chain = f"the chain {_label(found[quickest])}" if len(found) > 1 else "the chain"
+    if exact_ways[exact] < times[quickest]:
+        verdict = f"Fastest on this image: {_WAYS[exact]}, which is exact."
+    elif found[quickest].status == "exact":
+        verdict = f"Fastest on this image: {chain}, which is exact."
     else:
-        del times["chain"]
-        exact = min(times, key=lambda way: times[way])
-        verdict = f"Fastest on this image: the chain; of the exact ways, {_WAYS[exact]}."
+        verdict = f"Fastest on this image: {chain}; of the exact ways, {_WAYS[exact]}."
     return {**labelled, "fastest": verdict}
 
 
@@ -280,7 +286,9 @@ def _plan_text(parameters: FactorizeKernel, ndim: int) -> str:
     layout = check_layout(shapes, dilations, ndim)
     support = " × ".join(map(str, layout.support))
     count = parameters.terms * layout.taps
-    return f"{len(layout.shapes)} factors that span {support}, {count} multiplications a pixel."
+    factors = counted(len(layout.shapes), "factor")
+    verb = "spans" if len(layout.shapes) == 1 else "span"
+    return f"{factors} that {verb} {support}, {count} multiplications a pixel."
 
 
 OPERATION = Operation(

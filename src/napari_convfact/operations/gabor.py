@@ -13,6 +13,7 @@ from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import colours_first, colours_last, luminance
 from napari_convfact.operations.gabor_parameters import Gabor
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
+from napari_convfact.operations.words import counted
 
 if TYPE_CHECKING:
     from napari_convfact.gabor.kernels import GaborBank
@@ -168,7 +169,7 @@ def _with_summary(results: list[Result], bank: GaborBank, image: SpatialImage) -
     summary: dict[str, Any] = {
         "frequencies": [round(f, 6) for f in bank.frequencies],
         "orientations": bank.shape[1],
-        "reach": bank.reach,
+        "reach (pixels)": bank.reach,
     }
     if image.rgb:
         summary["colour"] = "Responses are of the luminance."
@@ -214,7 +215,7 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Gabor) -> Plan:
     scales, orientations = parameters.n_scales, parameters.n_orientations
     shape = tuple(image.data.shape[: image.ndim])
     axes = image.last_axes(parameters.ndim)
-    kernels = "" if parameters.preset != "none" else f"{scales * orientations} kernels. "
+    kernels = "" if parameters.preset != "none" else f"{counted(scales * orientations, 'kernel')}. "
     text = f"{parameters.ndim}-D over {axes}. {kernels}{choose_device(parameters.device).reason}"
     samples = math.prod(shape)
     stacks = scales * orientations * sum(getattr(parameters, name) for name in STACKS)

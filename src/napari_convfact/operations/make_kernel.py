@@ -139,6 +139,9 @@ def _result(
     **findings: Any,
 ) -> Result:
     ndim = kernel.ndim
+    display: dict[str, Any] = {"colormap": "viridis"}
+    if kernel.min() == kernel.max() > 0:  # which the viewer would show as almost nothing
+        display["contrast_limits"] = (0.0, float(kernel.max()))
     return Result(
         kernel,
         name,
@@ -147,7 +150,7 @@ def _result(
         scale=image.scale[-ndim:] if image else (1.0,) * ndim,
         units=image.units[-ndim:] if image else ("pixel",) * ndim,
         summary={"message": message, **findings},
-        display={"colormap": "viridis"},
+        display=display,
     )
 
 

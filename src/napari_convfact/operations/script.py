@@ -25,12 +25,16 @@ def python_source(record: Mapping[str, Any], operation: Operation) -> str:
         Inputs that have a file are read from it; others are taken from the viewer, as in
         napari's console.
     """
-    lines = ["import napari_convfact as cf", ""]
-    lines += [f"{name} = {_source(source)}" for name, source in record["sources"].items()]
+    sources = record["sources"]
+    lines = ["import napari_convfact as cf"]
+    if any("path" not in source for source in sources.values()):
+        lines.append("from napari_convfact.gui.layers import spatial_image")
+    lines.append("")
+    lines += [f"{name} = {_source(source)}" for name, source in sources.items()]
     lines += [
         "results = cf.run_operation(",
         f'    "{operation.name}",',
-        "    {" + ", ".join(f'"{name}": {name}' for name in record["sources"]) + "},",
+        "    {" + ", ".join(f'"{name}": {name}' for name in sources) + "},",
     ]
     defaults = {field.name: field.default for field in fields_of(operation.parameters)}
     for name, value in record["parameters"].items():
@@ -41,9 +45,11 @@ def python_source(record: Mapping[str, Any], operation: Operation) -> str:
 
 
 def _source(source: Mapping[str, Any]) -> str:
-    if "path" in source:
-        return f"cf.read_image({source['path']!r})"
-    return (
-        f"cf.SpatialImage(viewer.layers[{source['name']!r}].data, {source['name']!r}, "
-        f"scale={tuple(source['scale'])}, units={tuple(source['units'])})"
+    name = repr(source["name"])
+    if "path" not in source:
+        return f"spatial_image(viewer.layers[{name}])"
+    colour = ", rgb=True" if len(source["scale"]) < len(source["shape"]) else ""
+    return (  # with the voxel size that the run went by, which need not be the file's
+        f"cf.SpatialImage(cf.read_image({source['path']!r}).data, {name}, "
+        f"scale={tuple(source['scale'])}, units={tuple(source['units'])}{colour})"
     )

@@ -56,6 +56,13 @@ def layer_features(table: pd.DataFrame) -> pd.DataFrame:
     return flat.drop(columns="image").groupby("index", as_index=False).mean()
 
 
+def _explained(shares: np.ndarray) -> str:
+    last = f"{100 * shares[-1]:.1f} % of the variance"
+    if len(shares) == 1:
+        return f"1 kernel explains {last}."
+    return f"{len(shares)} kernels explain {last}, the first alone {100 * shares[0]:.1f} %."
+
+
 def with_summary(results: list[Result], bank: KernelBank, image: SpatialImage) -> list[Result]:
     """Add to each result what is known of the bank."""
     summary: dict[str, Any] = {"kernels": len(bank)}
@@ -63,10 +70,7 @@ def with_summary(results: list[Result], bank: KernelBank, image: SpatialImage) -
         summary["explained"] = round(float(bank.explained[-1]), 6)
         summary["usage"] = [round(float(share), 4) for share in bank.usage]
         summary["explained_by_first"] = [round(float(share), 6) for share in bank.explained]
-        summary["message"] = (
-            f"{len(bank)} kernels explain {100 * bank.explained[-1]:.1f} % of the variance, "
-            f"the first alone {100 * bank.explained[0]:.1f} %."
-        )
+        summary["message"] = _explained(bank.explained)
     if image.rgb:
         summary["colour"] = "Textures are those of the luminance."
     return [

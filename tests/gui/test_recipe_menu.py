@@ -1,0 +1,69 @@
+"""A script and a recipe give the numbers of the layer, wherever its image came from."""
+
+import numpy as np
+import pytest
+import skimage.io
+from qtpy.QtWidgets import QApplication
+from tests.gui.helpers import open_widget, run_to_end
+
+import napari_convfact as cf
+from napari_convfact.cli import main
+from napari_convfact.gui.recipe_menu import RecipeMenu
+
+_RNG = np.random.default_rng(0)
+PICTURE = _RNG.random((40, 50)).astype(np.float32)
+COLOURS = _RNG.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+
+
+def from_png(viewer, folder):
+    skimage.io.imsave(folder / "cells.png", COLOURS)
+    viewer.open(folder / "cells.png", plugin="napari")
+
+
+def with_another_voxel_size(viewer, folder):
+    image = cf.SpatialImage(PICTURE, "cells", (0.1, 0.1), ("um", "um"))
+    cf.write_image(folder / "cells.tif", image)
+    viewer.open(folder / "cells.tif", plugin="napari", scale=(0.3, 0.3), units=("um", "um"))
+
+
+def changed_since_it_was_read(viewer, folder):
+    cf.write_image(folder / "cells.tif", cf.SpatialImage(PICTURE, "cells"))
+    viewer.open(folder / "cells.tif", plugin="napari")
+    viewer.layers[0].data = PICTURE[::-1].copy()
+
+
+LAYERS = {
+    "colour": lambda viewer, _: viewer.add_image(COLOURS, rgb=True),
+    "pyramid": lambda viewer, _: viewer.add_image([PICTURE, PICTURE[::2, ::2]]),
+    "PNG": from_png,
+    "voxel size": with_another_voxel_size,
+    "changed": changed_since_it_was_read,
+}
+
+
+@pytest.fixture(params=LAYERS)
+def ran(request, make_napari_viewer, qtbot, monkeypatch, tmp_path):
+    """A menu and the viewer after a run on a layer."""
+    monkeypatch.chdir(tmp_path)
+    viewer = make_napari_viewer()
+    LAYERS[request.param](viewer, tmp_path)
+    psf = np.outer(*[np.hanning(9)[1:-1].astype(np.float32)] * 2)
+    viewer.add_image(psf, name="PSF", scale=(0.2, 0.2), units=("um", "um"))
+    widget = open_widget(viewer, "Deconvolve")
+    (layer,) = run_to_end(widget, qtbot, method="wiener", strength=0.1)
+    return viewer, widget.findChild(RecipeMenu), layer
+
+
+def test_copy_as_python(ran):
+    viewer, menu, layer = ran
+    menu.copy_as_python()
+    scope = {"viewer": viewer}
+    exec(QApplication.clipboard().text(), scope)
+    np.testing.assert_array_equal(scope["results"][0].data, layer.data)
+
+
+def test_a_recipe(ran, tmp_path):
+    _, menu, layer = ran
+    menu.save(tmp_path / "recipe.json")
+    assert main(["run", str(tmp_path / "recipe.json"), "-o", str(tmp_path / "again.tif")]) == 0
+    np.testing.assert_array_equal(cf.read_image(tmp_path / "again.tif").data, layer.data)
