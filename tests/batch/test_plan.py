@@ -107,6 +107,12 @@ def test_a_plan_goes_through_json():
     assert "tiles of" in str(plan)
 
 
+def test_frames_that_are_not_cut_have_no_seams():
+    plan = plan_tiles((9, 512, 512), method(ndim=2), Reach((4, 8), (1e-3,) * 2), 1e9)
+    assert "9 pieces of 512 × 512 voxels" in str(plan)
+    assert "seams" not in str(plan)
+
+
 def test_tails_of_an_impulse_response_are_what_lies_beyond():
     response = np.zeros((16, 20))
     response[0, 0], response[3, 0], response[0, -5] = 3.0, 2.0, 1.0

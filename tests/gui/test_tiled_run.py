@@ -158,7 +158,7 @@ def test_a_slide_in_colour_gives_a_layer_with_its_colours(in_tiles, qtbot):
     )
     with qtbot.waitSignal(widget.tile_planner.said, timeout=60_000):
         widget.choices["image"].choose(slide)
-    assert re.search(r"3 tiles of 64 × 70 voxels.*in one process", widget.bar.plan.text())
+    assert re.search(r"3 pieces of 64 × 70 voxels.*in one process", widget.bar.plan.text())
     run_to_end(widget, qtbot)
     layer = viewer.layers[-1]
     assert layer.data[0].shape == (3, 64, 70)

@@ -56,6 +56,12 @@ class TilePlan:
         if len(tiling) == 1:
             size = _times(tiling.padded)
             return f"One piece of {size} voxels, {format_bytes(self.memory)}.{time}"
+        if not any(tiling.halo):
+            return (
+                f"{len(tiling)} pieces of {_times(tiling.core)} voxels, none of which needs "
+                f"another; {format_bytes(self.memory)} of memory; the result takes "
+                f"{format_bytes(self.output_bytes)}.{time}"
+            )
         return (
             f"{len(tiling)} tiles of {_times(tiling.core)} voxels, computed with a halo of "
             f"{_times(tiling.halo)} as {_times(tiling.padded)}; {format_bytes(self.memory)} of "

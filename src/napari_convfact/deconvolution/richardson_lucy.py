@@ -263,7 +263,7 @@ def _describe_stop(iterations: int, stopped_by: StoppedBy, gain: float) -> tuple
             "where the automatic choice ends: give a number to go on."
         )
     else:
-        notes.append(f"Stopped after {iterations} iterations, which explain held-out photons best.")
+        notes.append(f"Stopped at iteration {iterations}, which explains held-out photons best.")
     if gain != 1:
         notes.append(f"The noise shows {gain:.3g} intensity units per photon.")
     if iterations <= FEW_ITERATIONS:

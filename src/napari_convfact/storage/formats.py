@@ -175,7 +175,7 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
     if path.is_dir() and ending(path) != ".zarr":
         raise ValueError(f"{path} is a folder: choose a name for the file.")
     if path.exists() and not overwrite:
-        raise ValueError(f"{path} exists already: choose another name or pass --overwrite.")
+        raise ValueError(f"{path} exists already: choose another name, or overwrite it.")
     return path
 
 
