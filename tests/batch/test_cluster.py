@@ -113,9 +113,16 @@ def test_a_scheduler_that_is_none(files, scheduler, tmp_path):
 
 
 def test_tiles_with_short_windows_go_together():
-    tiling = make_tiling((128 * 9, 128 * 10), 2, (256, 256), (8, 8))
+    tiling = make_tiling((2048 * 9, 2048 * 10), 2, (4096, 4096), (8, 8))
     todo = sorted(range(len(tiling)), key=tiling.order)
     found = batches(todo, tiling)
     assert sorted(number for batch in found for number in batch) == list(range(len(tiling)))
     assert [len(batch) for batch in found] == [5] + [1] * 20
-    assert {tiling.window(tiling[number])[1] for number in found[0]} == {(144, 272)}
+    assert {tiling.window(tiling[number])[1] for number in found[0]} == {(2064, 4112)}
+
+
+def test_neighbouring_planes_go_together_and_every_worker_has_some():
+    tiling = make_tiling((64, 512, 512), 2, (512, 512), (8, 8))
+    found = batches(range(64), tiling, workers=2)
+    assert found == [list(range(first, first + 8)) for first in range(0, 64, 8)]
+    assert [len(batch) for batch in batches(range(64), tiling, workers=100)] == [1] * 64

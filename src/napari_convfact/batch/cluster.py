@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 import time
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 _RETRIES = 3
 # Tiles that have short windows are done so many together, by a worker that makes their filter.
 _TOGETHER = 8
+# Small windows are done together up to so many voxels: neighbouring planes are read at once, and
+# handing out a task costs milliseconds.
+_VOXELS_TOGETHER = 2**24
+# So many batches at least for each worker, that none is left alone with the last one.
+_BATCHES_PER_WORKER = 4
 # The plan is for one tile in a process, however many threads a worker was given.
 _one_tile = threading.Lock()
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -85,7 +91,7 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
 
         futures = client.map(
             process_tiles_of_run,
-            batches(todo, manifest.plan.tiling),
+            batches(todo, manifest.plan.tiling, len(client.nthreads())),
             output=str(output),
             pure=False,
             retries=_RETRIES,
@@ -104,12 +110,16 @@ def process_on_cluster(output: Path, todo: Sequence[int], total: int, scheduler:
             client.cancel(futures)
 
 
-def batches(todo: Sequence[int], tiling: Tiling) -> list[list[int]]:
-    """Return what a worker does at once: a tile, or some of those with short windows."""
+def batches(todo: Sequence[int], tiling: Tiling, workers: int = 1) -> list[list[int]]:
+    """Return what a worker does at once: a tile, or some of those with short or small windows."""
     found = []
+    most = max(1, len(todo) // (_BATCHES_PER_WORKER * max(1, workers)))
     sizes = itertools.groupby(todo, key=lambda number: tiling.window(tiling[number])[1])
     for size, group in sizes:
-        numbers, together = list(group), 1 if size == tiling.padded else _TOGETHER
+        together = min(most, max(1, _VOXELS_TOGETHER // math.prod(size)))
+        if size != tiling.padded:
+            together = max(together, _TOGETHER)
+        numbers = list(group)
         found += [numbers[i : i + together] for i in range(0, len(numbers), together)]
     return sorted(found, key=len, reverse=True)
 
