@@ -26,8 +26,8 @@ _WATCHING = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
 }
-# What takes long to import.
-_LIBRARIES = ("distributed.nanny", "numba", "scipy.fft", "torch", "zarr")
+# What takes long to import and every method needs.
+_LIBRARIES = ("distributed.nanny", "scipy.fft", "torch", "zarr")
 
 
 @contextmanager
