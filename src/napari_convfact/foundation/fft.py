@@ -1,4 +1,4 @@
-"""Real Fourier transforms of tensors over their last axes.
+"""Fourier transforms of tensors: over their last axes, or over one.
 
 On the CPU they run through ``scipy.fft`` on the tensor's own memory, which measures
 faster than torch there; on other devices, and where gradients are needed, through torch.
