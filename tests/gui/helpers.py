@@ -40,6 +40,11 @@ def run_to_end(widget, qtbot, **values):
     return [layer for layer in widget.viewer.layers if layer not in before]
 
 
+def finish(menu, qtbot):
+    """Wait for what a menu does with files."""
+    qtbot.waitUntil(lambda: not menu.busy, timeout=20_000)
+
+
 def run_and_cancel(widget, qtbot, **values):
     """Cancel after the first step; it must answer, and add nothing."""
     widget.form.set_values(values)

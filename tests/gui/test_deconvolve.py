@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from tests.gui.helpers import finish
 
 import napari_convfact as cf
 from napari_convfact.cli import main
@@ -64,7 +65,9 @@ def test_widget_function_and_command_line_give_the_same_numbers(deconvolve, qtbo
 def test_a_recipe_reproduces_the_layer(deconvolve, qtbot, tmp_path):
     viewer, widget, _ = deconvolve
     run_to_end(widget, qtbot)
-    widget.findChild(RecipeMenu).save(tmp_path / "recipe.json")
+    menu = widget.findChild(RecipeMenu)
+    menu.save(tmp_path / "recipe.json")
+    finish(menu, qtbot)
     assert main(["run", str(tmp_path / "recipe.json"), "-o", str(tmp_path / "again.tif")]) == 0
     again = cf.read_image(tmp_path / "again.tif")
     np.testing.assert_array_equal(again.data, viewer.layers["cells deconvolved"].data)
@@ -76,7 +79,9 @@ def test_copy_as_python_runs(deconvolve, qtbot, monkeypatch, tmp_path):
 
     viewer, widget, _ = deconvolve
     run_to_end(widget, qtbot)
-    widget.findChild(RecipeMenu).copy_as_python()
+    menu = widget.findChild(RecipeMenu)
+    menu.copy_as_python()
+    finish(menu, qtbot)
     source = QApplication.clipboard().text()
     monkeypatch.chdir(tmp_path)
     scope = {"viewer": viewer}

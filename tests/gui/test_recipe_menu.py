@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import skimage.io
+from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
-from tests.gui.helpers import open_widget, run_to_end
+from tests.gui.helpers import finish, open_widget, run_to_end
 
 import napari_convfact as cf
 from napari_convfact.cli import main
@@ -54,16 +55,29 @@ def ran(request, make_napari_viewer, qtbot, monkeypatch, tmp_path):
     return viewer, widget.findChild(RecipeMenu), layer
 
 
-def test_copy_as_python(ran):
+def test_copy_as_python(ran, qtbot):
     viewer, menu, layer = ran
     menu.copy_as_python()
+    finish(menu, qtbot)
     scope = {"viewer": viewer}
     exec(QApplication.clipboard().text(), scope)
     np.testing.assert_array_equal(scope["results"][0].data, layer.data)
 
 
-def test_a_recipe(ran, tmp_path):
+def test_a_recipe(ran, qtbot, tmp_path):
     _, menu, layer = ran
     menu.save(tmp_path / "recipe.json")
+    finish(menu, qtbot)
     assert main(["run", str(tmp_path / "recipe.json"), "-o", str(tmp_path / "again.tif")]) == 0
     np.testing.assert_array_equal(cf.read_image(tmp_path / "again.tif").data, layer.data)
+
+
+def test_a_recipe_that_cannot_be_written(ran, qtbot, tmp_path):
+    _, menu, _ = ran
+    notification_manager.records.clear()
+    menu.save(tmp_path / "no folder" / "recipe.json")
+    finish(menu, qtbot)
+    errors = [r.message for r in notification_manager.records if r.severity == "error"]
+    assert len(errors) == 1
+    assert "no folder" in errors[0]
+    assert menu.isEnabled()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 
+from napari_convfact.foundation.job import Job, Step
+from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -18,7 +21,8 @@ from napari_convfact.operations.recipe import load_recipe, save_recipe
 from napari_convfact.operations.script import python_source
 from napari_convfact.storage.formats import open_image, read_image, write_image
 
-Request = Callable[[], tuple[Mapping[str, SpatialImage], Parameters]]
+_Inputs = Mapping[str, SpatialImage]
+Request = Callable[[], tuple[_Inputs, Parameters]]
 
 
 class RecipeMenu(QPushButton):
@@ -47,6 +51,8 @@ class RecipeMenu(QPushButton):
         self._operation = operation
         self._request = request
         self._show = show
+        self._runner = JobRunner(self)
+        self._runner.finished.connect(self._on_finished)
         self._menu = QMenu(self)
         self.add_action("Copy as Python", self.copy_as_python)
         self.add_action("Save recipe…", self._ask_and_save)
@@ -59,28 +65,18 @@ class RecipeMenu(QPushButton):
         """Add an entry to the menu."""
         self._menu.addAction(text, action)
 
+    @property
+    def busy(self) -> bool:
+        """Whether layers are compared with their files, or a recipe is written."""
+        return self._runner.busy
+
     def copy_as_python(self) -> None:
         """Put a script that does what the form says on the clipboard."""
-        try:
-            inputs, parameters = self._inputs()
-        except ValueError as error:
-            show_error(str(error))
-            return
-        record = provenance(self._operation, parameters, inputs, {})
-        QApplication.clipboard().setText(python_source(record, self._operation))
-        show_info("The script is on the clipboard.")
+        self._start("Copy as Python", self._script)
 
     def save(self, path: Path) -> None:
-        """Save a recipe; inputs without a file are saved beside it.
-
-        Raises
-        ------
-        ValueError
-            If the form is not complete.
-        """
-        inputs, parameters = self._inputs()
-        kept = {name: _with_file(image, name, path) for name, image in inputs.items()}
-        save_recipe(path, provenance(self._operation, parameters, kept, {}))
+        """Save a recipe; inputs without a file are saved beside it."""
+        self._start("Save recipe", partial(self._saved, path))
 
     def load(self, path: Path) -> None:
         """Show a recipe's parameters in the form.
@@ -97,25 +93,60 @@ class RecipeMenu(QPushButton):
             )
         self._show(recipe.parameters.to_dict())
 
-    def _inputs(self) -> tuple[dict[str, SpatialImage], Parameters]:
-        """Return the request; only layers that a file still holds keep its path."""
-        inputs, parameters = self._request()
-        kept = {
-            name: image if _is_in_file(image) else replace(image, path=None)
-            for name, image in inputs.items()
-        }
-        return kept, parameters
+    def _start(self, title: str, finish: Callable[[_Inputs, Parameters], str]) -> None:
+        """Compare the inputs with their files, then do the rest, in a thread."""
+        try:
+            inputs, parameters = self._request()
+        except ValueError as error:
+            show_error(str(error))
+            return
+
+        def job() -> Job[str]:
+            kept = yield from _compared_with_files(inputs)
+            return finish(kept, parameters)
+
+        self.setEnabled(False)
+        self._runner.start(job, title)
+
+    def _script(self, inputs: _Inputs, parameters: Parameters) -> str:
+        record = provenance(self._operation, parameters, inputs, {})
+        return python_source(record, self._operation)
+
+    def _saved(self, path: Path, inputs: _Inputs, parameters: Parameters) -> str:
+        kept = {name: _with_file(image, name, path) for name, image in inputs.items()}
+        save_recipe(path, provenance(self._operation, parameters, kept, {}))
+        return ""
+
+    def _on_finished(self, outcome: Outcome) -> None:
+        self.setEnabled(True)
+        if outcome.error is not None:
+            show_error(str(outcome.error))
+        elif outcome.result:
+            QApplication.clipboard().setText(outcome.result)
+            show_info("The script is on the clipboard.")
 
     def _ask_and_save(self) -> None:
         suggestion = f"{self._operation.name}.json"
         name, _ = QFileDialog.getSaveFileName(self, "Save recipe", suggestion, "Recipe (*.json)")
         if name:
-            _or_show_error(self.save, Path(name).with_suffix(".json"))
+            self.save(Path(name).with_suffix(".json"))
 
     def _ask_and_load(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Load recipe", "", "Recipe (*.json)")
         if name:
-            _or_show_error(self.load, Path(name))
+            try:
+                self.load(Path(name))
+            except (ValueError, OSError) as error:
+                show_error(str(error))
+
+
+def _compared_with_files(inputs: _Inputs) -> Job[dict[str, SpatialImage]]:
+    """Return the inputs; only those that a file still holds keep its path (a job)."""
+    kept = {}
+    for done, (name, image) in enumerate(inputs.items()):
+        yield Step(done, len(inputs), f"Comparing {image.name} with its file")
+        kept[name] = image if _is_in_file(image) else replace(image, path=None)
+    return kept
 
 
 def _with_file(image: SpatialImage, name: str, recipe: Path) -> SpatialImage:
@@ -138,10 +169,3 @@ def _is_in_file(image: SpatialImage) -> bool:
     if stored.shape != image.data.shape or stored.dtype != image.data.dtype:
         return False
     return not in_memory or np.array_equal(stored, image.data, equal_nan=True)
-
-
-def _or_show_error(action: Callable[[Path], None], path: Path) -> None:
-    try:
-        action(path)
-    except (ValueError, OSError) as error:
-        show_error(str(error))
