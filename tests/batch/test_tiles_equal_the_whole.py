@@ -159,6 +159,22 @@ def test_tiles_without_any_value(name, megabytes, parameters, tmp_path):
     assert relative_error(found[inside], whole[inside]) < 1e-2
 
 
+@pytest.mark.parametrize("boundary", ["reflect", "periodic", "zero"])
+def test_missing_values_at_the_faces(boundary, tmp_path):
+    """What lies beyond a face is made of what was filled there."""
+    values = blurred_beads((900, 910)).data.astype(np.float32)
+    values[:600, :500] = np.nan
+    values[-3:, 700:] = np.nan
+    inputs = {"image": SpatialImage(values, "mosaic"), "psf": gaussian(1.2)}
+    parameters = {"method": "wiener", "strength": 0.01, "missing": "fill", "boundary": boundary}
+    (found,), manifest = in_tiles("deconvolve", inputs, tmp_path, 9, **parameters)
+    assert min(manifest.plan.tiling.grid) > 1
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(whole))
+    inside = ~np.isnan(whole)
+    assert relative_error(found[inside], whole[inside]) <= manifest.plan.seam_error
+
+
 def test_an_asymmetric_kernel_layer(tmp_path):
     kernel = np.random.default_rng(0).standard_normal((4, 9))
     inputs = {"image": blurred_beads((550, 700)), "kernel": SpatialImage(kernel, "k")}

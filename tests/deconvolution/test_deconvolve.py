@@ -165,6 +165,17 @@ def test_missing_values_come_back():
         assert "were filled" in result.message
 
 
+@pytest.mark.parametrize("channel_axis", [None, 0, 1, -1])
+def test_missing_values_are_not_taken_from_other_channels(channel_axis):
+    channels = np.stack([RNG.random((10, 11)), 100 + RNG.random((10, 11))])
+    channels[0, 3:8, 4:9] = np.nan
+    alone = deconvolve(channels[0], PSF, strength=0.01, missing="fill").estimate
+    image = np.moveaxis(channels, 0, channel_axis or 0)
+    found = deconvolve(image, PSF, strength=0.01, missing="fill", channel_axis=channel_axis)
+    both = np.moveaxis(found.estimate, channel_axis or 0, 0)
+    np.testing.assert_allclose(both[0], alone, atol=1e-4)
+
+
 def test_the_rule_is_told():
     image = RNG.random((20, 20))
     told = {

@@ -102,6 +102,18 @@ def test_missing_values_can_be_filled_and_put_back():
     assert np.isnan(restored).sum() == 1
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_nothing_is_filled_from_another_frame(axis):
+    frames = np.stack([np.full((4, 4), value) for value in (1.0, 2.0, 3.0)])
+    frames[0, 1, 1] = frames[1, :3, :3] = np.nan
+    frames[2] = np.nan
+    checked = check_image(np.moveaxis(frames, 0, axis), missing="fill", apart=(axis,))
+    filled = np.moveaxis(checked.data, axis, 0)
+    np.testing.assert_array_equal(filled[0], 1)
+    np.testing.assert_array_equal(filled[1], 2)
+    assert set(filled[2].flat) <= {1.0, 2.0}  # it has none of its own
+
+
 def test_all_missing_is_refused_even_then():
     with pytest.raises(ValueError, match="4 values"):
         check_image(np.full((2, 2), np.nan), missing="fill")

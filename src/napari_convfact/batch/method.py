@@ -95,6 +95,10 @@ class TileMethod(Protocol):
     @property
     def bytes_per_voxel(self) -> float: ...  # noqa: D102
 
+    @property
+    def fills_missing(self) -> bool:
+        """Whether values that are missing are filled before windows are made."""
+
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the torus from which windows of a volume are taken."""
 

@@ -11,7 +11,8 @@ import numpy as np
 from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.method import TileFilter, TileMethod
 from napari_convfact.batch.tiles import Tile, Tiling
-from napari_convfact.batch.windows import read_window
+from napari_convfact.batch.windows import read_filled_window, read_window
+from napari_convfact.foundation.heap import Heap
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.storage.zarr_files import one_thread_per_processor
 
@@ -35,10 +36,13 @@ class Prepared:
         The cut.
     method : TileMethod
         What is computed.
+    heap : Heap
+        Gives back what tiles have freed.
     """
 
     tiling: Tiling
     method: TileMethod
+    heap: Heap = field(default_factory=Heap)
     _filters: dict[tuple[int, ...], TileFilter] = field(default_factory=dict, repr=False)
 
     def filter(self, padded: tuple[int, ...]) -> TileFilter:
@@ -95,6 +99,8 @@ def process_tile_job(
     values = yield from compute_tile(source, box, halo, plan, costs)
     with costs.phase("writing"), one_thread_per_processor():
         destination.write(box, values)
+    del values
+    plan.heap.trim()
     return costs
 
 
@@ -123,8 +129,13 @@ def _compute(
     import torch
 
     first, size = tiling.window(box)
+    where = (source, box.leading, first, size, tiling.reading, tiling.torus)
+    missing = None
     with costs.phase("reading"):
-        window = read_window(source, box.leading, first, size, tiling.reading, tiling.torus)
+        if plan.method.fills_missing:
+            window, missing = read_filled_window(*where)
+        else:
+            window = read_window(*where)
     try:
         values = yield from _filtered(window, box.leading, plan, costs)
     except torch.OutOfMemoryError:
@@ -136,6 +147,8 @@ def _compute(
     else:
         spans = zip(box.start, box.stop, first, strict=True)
         core: tuple[Any, ...] = (..., *(slice(start - a, stop - a) for start, stop, a in spans))
+        if missing is not None:
+            values = [np.where(missing, np.array(np.nan, block.dtype), block) for block in values]
         return [block[core] for block in values]
     # Outside of the handler, whose exception keeps the device's memory.
     axis, smaller, boxes = halves

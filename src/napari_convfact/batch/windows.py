@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_convfact.batch.missing import read_filled_box
 from napari_convfact.batch.source import read_box
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.edges import source_index
@@ -65,19 +66,71 @@ def read_window(
     numpy.ndarray
         Of the data's dtype, or float32 where reflections are faded into each other.
     """
+    return _read(data, leading, _axes(data, first, size, reading, torus), size, fill=False)[0]
+
+
+def read_filled_window(
+    data: Any,
+    leading: Sequence[int],
+    first: Sequence[int],
+    size: Sequence[int],
+    reading: Reading = "inside",
+    torus: Sequence[int] | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a window whose missing values are filled before what lies beyond is made of them.
+
+    Parameters
+    ----------
+    data, leading, first, size, reading, torus
+        As of `read_window`.
+
+    Returns
+    -------
+    window : numpy.ndarray
+        As of `read_window`. What is far from any value stays NaN.
+    missing : numpy.ndarray or None
+        bool, True where the volume has no value; None if it has all of them.
+    """
+    return _read(data, leading, _axes(data, first, size, reading, torus), size, fill=True)
+
+
+def _axes(
+    data: Any,
+    first: Sequence[int],
+    size: Sequence[int],
+    reading: Reading,
+    torus: Sequence[int] | None,
+) -> list[list[_Piece]]:
     spatial = data.shape[len(data.shape) - len(size) :]
-    torus = spatial if torus is None else torus
-    axes = [
-        list(_pieces(a, n, whole, t, reading))
-        for a, n, whole, t in zip(first, size, spatial, torus, strict=True)
-    ]
+    lines = zip(first, size, spatial, spatial if torus is None else torus, strict=True)
+    return [list(_pieces(*line, reading)) for line in lines]
+
+
+def _read(
+    data: Any,
+    leading: Sequence[int],
+    axes: list[list[_Piece]],
+    size: Sequence[int],
+    *,
+    fill: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
     faded = any(piece.weights is not None for pieces in axes for piece in pieces)
     window = np.zeros(tuple(size), np.float32 if faded else np.dtype(data.dtype))
-    for spans in itertools.product(*(_spans(pieces) for pieces in axes)):
-        values = read_box(data, (*leading, *(slice(span.start, span.stop) for span in spans)))
+    missing = np.zeros(tuple(size), bool) if fill and window.dtype.kind == "f" else None
+    parts = list(itertools.product(*(_spans(pieces) for pieces in axes)))
+    for spans in parts:
+        box = [slice(span.start, span.stop) for span in spans]
+        if missing is None:
+            values, holes = read_box(data, (*leading, *box)), None
+        else:
+            # The halo hides what is at the rim of a window, but not of what lies beyond a face.
+            values, holes = read_filled_box(data, leading, box, exactly=len(parts) > 1)
+        start = [span.start for span in spans]
         for pieces in itertools.product(*(span.pieces for span in spans)):
-            _add(window, values, pieces, [span.start for span in spans])
-    return window
+            _add(window, values, pieces, start)
+            if missing is not None and holes is not None and not _is_beyond(pieces):
+                _add(missing, holes, pieces, start)
+    return window, missing if missing is not None and missing.any() else None
 
 
 def _add(
@@ -94,6 +147,10 @@ def _add(
             shape[axis] = -1
             part = part * piece.weights.reshape(shape)
     window[tuple(slice(p.to, p.to + p.length) for p in pieces)] += part
+
+
+def _is_beyond(pieces: Sequence[_Piece]) -> bool:
+    return any(piece.weights is not None for piece in pieces)
 
 
 def _spans(pieces: Sequence[_Piece]) -> list[_Span]:

@@ -16,7 +16,13 @@ from napari_convfact.convolution.named import named_bank
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
-from napari_convfact.foundation.validate import CheckedImage, Missing, check_image, check_kernel
+from napari_convfact.foundation.validate import (
+    CheckedImage,
+    Missing,
+    check_image,
+    check_kernel,
+    leading_axes,
+)
 from napari_convfact.kernels.bank import KernelBank
 
 Result = Literal["filtered", "difference", "sharpened", "magnitude"]
@@ -145,7 +151,8 @@ def convolve_job(
     kernels = _normalized(bank) if normalize else bank.kernels
     if result in ("difference", "sharpened") and bank.channels is not None:
         raise ValueError(f"result={result!r} needs kernels that do not mix channels.")
-    checked = check_image(image, ndim=bank.ndim, missing=missing, dtype=dtype)
+    apart = leading_axes(image, bank.ndim)
+    checked = check_image(image, ndim=bank.ndim, missing=missing, apart=apart, dtype=dtype)
     source = _Source(checked, bank.ndim, bank.channels)
     place = choose_device(device, dtype=dtype).name
     filtered = yield from _filter(source, kernels, boundary, engine, dtype, place)

@@ -10,7 +10,7 @@ import numpy as np
 from napari_convfact.deconvolution.regularized import image_model
 from napari_convfact.deconvolution.settings import Prior
 from napari_convfact.deconvolution.strength import LCurve, l_curve
-from napari_convfact.foundation.validate import Missing, check_image, check_psf
+from napari_convfact.foundation.validate import Missing, check_image, check_psf, leading_axes
 
 
 def strength_curve(
@@ -47,7 +47,8 @@ def strength_curve(
         If the image or the PSF cannot be computed with.
     """
     kernel, _ = check_psf(psf)
-    data = check_image(image, ndim=kernel.ndim, missing=missing).data
+    frames = leading_axes(image, kernel.ndim)
+    data = check_image(image, ndim=kernel.ndim, missing=missing, apart=frames).data
     items = data.reshape(-1, *data.shape[data.ndim - kernel.ndim :])
     if strengths is not None and not np.all(np.asarray(strengths) > 0):
         raise ValueError("strengths must be positive numbers.")

@@ -23,7 +23,7 @@ from napari_convfact.deconvolution.stack import within_stack
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.threads import on_one_torch_thread
-from napari_convfact.foundation.validate import Missing, check_image, check_psf
+from napari_convfact.foundation.validate import Missing, check_image, check_psf, leading_axes
 
 __all__ = ["Deconvolution", "deconvolve", "deconvolve_job"]
 
@@ -209,6 +209,7 @@ def _job(image: Any, psf: Any, settings: Settings) -> Job[Deconvolution]:
         image,
         ndim=kernel.ndim + (axis is not None),
         missing=settings.missing,
+        apart=leading_axes(image, kernel.ndim, axis),
         dtype=settings.dtype,
     )
     data = checked.data

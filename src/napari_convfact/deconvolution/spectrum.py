@@ -15,7 +15,7 @@ from napari_convfact.convolution.operator import Convolution
 from napari_convfact.deconvolution.direct import direct_filter
 from napari_convfact.deconvolution.settings import Boundary, Method, Prior
 from napari_convfact.foundation import fft
-from napari_convfact.foundation.validate import check_image, check_psf
+from napari_convfact.foundation.validate import check_image, check_psf, leading_axes
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def residual_image(
         If the shapes differ or the PSF is not one.
     """
     kernel, _ = check_psf(psf)
-    scene = check_image(estimate, name="estimate", ndim=kernel.ndim, missing="fill")
+    frames = leading_axes(estimate, kernel.ndim)
+    scene = check_image(estimate, name="estimate", ndim=kernel.ndim, missing="fill", apart=frames)
     data = np.asarray(image, np.float32)
     if data.shape != scene.data.shape:
         raise ValueError(f"The image has shape {data.shape}, the estimate {scene.data.shape}.")

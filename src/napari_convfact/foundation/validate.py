@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +43,7 @@ def check_image(
     name: str = "image",
     ndim: int = 1,
     missing: Missing | None = None,
+    apart: Sequence[int] = (),
     dtype: str = "float32",
 ) -> CheckedImage:
     """Check an image and convert it.
@@ -58,6 +60,9 @@ def check_image(
         What to do about NaN and infinite values: refuse, or fill each with its nearest
         finite neighbour (`CheckedImage.restore_missing` puts them back into a result).
         None refuses them for a caller that does not have the option to fill.
+    apart : sequence of int
+        Axes across which nothing is filled, as time and channels. Only a frame without any
+        value takes those of the nearest frame.
     dtype : str
         ``"float32"`` or ``"float64"``.
 
@@ -94,7 +99,39 @@ def check_image(
             f"{fill if missing == 'error' and count < bad.size else ''}."
         )
     notes.append(f"{count} values of the {name} were NaN or infinite and were filled.")
-    return CheckedImage(_fill_from_nearest(data, bad), bad, tuple(notes))
+    return CheckedImage(fill_missing(data, bad, apart), bad, tuple(notes))
+
+
+def fill_missing(data: np.ndarray, bad: np.ndarray, apart: Sequence[int] = ()) -> np.ndarray:
+    """Return data whose bad values, of which not all may be, are their nearest good ones.
+
+    Parameters
+    ----------
+    data : numpy.ndarray
+        The values.
+    bad : numpy.ndarray
+        bool, of the same shape.
+    apart : sequence of int
+        See `check_image`.
+    """
+    filled = data.copy()
+    front = range(len(apart))
+    frames, holes = np.moveaxis(filled, apart, front), np.moveaxis(bad, apart, front)
+    empty = np.asarray(holes.all(axis=tuple(range(len(apart), data.ndim))))
+    for index in np.ndindex(empty.shape):
+        if holes[index].any() and not empty[index]:
+            frames[index] = _nearest(frames[index], holes[index])
+    if empty.any():
+        frames[empty] = np.moveaxis(_nearest(data, bad), apart, front)[empty]
+    return filled
+
+
+def leading_axes(array: Any, spatial: int, channel_axis: int | None = None) -> tuple[int, ...]:
+    """Return which axes of an image are not its spatial ones, the last ones but for channels."""
+    ndim = getattr(array, "ndim", spatial + (channel_axis is not None))
+    channels = () if channel_axis is None else (channel_axis % ndim,)
+    others = [axis for axis in range(ndim) if axis not in channels]
+    return (*others[: max(0, len(others) - spatial)], *channels)
 
 
 def check_kernel(array: Any, *, name: str = "kernel", dtype: str = "float64") -> np.ndarray:
@@ -194,6 +231,6 @@ def _check_range(values: np.ndarray, data: np.ndarray, name: str) -> None:
         raise ValueError(f"The {name} has values beyond float32 (3.4e38): rescale it.")
 
 
-def _fill_from_nearest(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    nearest = scipy.ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
-    return np.ascontiguousarray(data[tuple(nearest)])
+def _nearest(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    where = scipy.ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
+    return data[tuple(where)]

@@ -66,7 +66,8 @@ def pixel_features_job(
         raise ValueError(
             f"features must be some of {', '.join(FEATURES)}, not {tuple(features)!r}."
         )
-    checked = check_image(image, missing="fill", ndim=1 + (channel_axis is not None))
+    channels = () if channel_axis is None else (channel_axis,)
+    checked = check_image(image, missing="fill", ndim=1 + len(channels), apart=channels)
     planes, missing = _planes(checked, channel_axis)
     if planes[0].ndim > 3:
         raise ValueError(f"The image has {planes[0].ndim} axes: pass at most three.")

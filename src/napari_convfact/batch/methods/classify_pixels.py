@@ -122,6 +122,11 @@ class ClassifierTiles:
         features, classes = len(self.classifier.names), len(self.classifier.classes)
         return _FEATURE * features + _WORK + _ANSWER + 4.0 * classes
 
+    @property
+    def fills_missing(self) -> bool:
+        """They are filled in each window: it ends where the volume does."""
+        return False
+
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the volume."""
         return spatial

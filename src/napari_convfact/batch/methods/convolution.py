@@ -123,6 +123,11 @@ class ConvolutionTiles:
         """Memory at the peak for a voxel of the torus."""
         return _WORK + 4.0 * len(self.kernels)
 
+    @property
+    def fills_missing(self) -> bool:
+        """Whether it was asked for."""
+        return self.parameters.missing == "fill"
+
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the torus from which windows of a volume are taken."""
         return spatial

@@ -90,6 +90,11 @@ class DeconvolutionTiles(ABC):
         """Where windows are taken from."""
         return "inside"
 
+    @property
+    def fills_missing(self) -> bool:
+        """Whether it was asked for."""
+        return self.settings.missing == "fill"
+
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the torus from which windows of a volume are taken."""
         return spatial

@@ -125,6 +125,11 @@ class GaborTiles:
         sums = bool(self.parameters.colours or {"orientation", "coherence"} & {*self._wanted})
         return _WORK + 4.0 * kept + sums * _SUM
 
+    @property
+    def fills_missing(self) -> bool:
+        """They are refused."""
+        return False
+
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the torus from which windows of a volume are taken."""
         if self.reading == "periodic":

@@ -184,6 +184,11 @@ class TextureTiles:
         equations = free * (free + 3) / 2 + 2 * free + 2 * len(self._dilations) * (free + 2)
         return _WORK + kept + _EQUATION * equations
 
+    @property
+    def fills_missing(self) -> bool:
+        """They are filled in each window: it ends where the volume does."""
+        return False
+
     def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Return the volume: there are no transforms."""
         return spatial
