@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cache
 
 #: Returning memory costs the system's clearing it again when it is next used.
-SECONDS_BETWEEN = 2.0
+SECONDS_BETWEEN = 0.5
 
 
 class Heap:

@@ -53,11 +53,13 @@ def read(path: Path) -> SpatialImage:
 def one_thread_per_processor() -> Iterator[None]:
     """Let zarr read and write with as many threads as there are processors inside the block.
 
-    By itself it takes ten at once, each of which keeps memory of its own for reuse.
+    By itself it takes ten chunks at once, on more threads than there are processors, each of
+    which keeps memory of its own for reuse. The number of threads stays after the block.
     """
     import zarr
 
-    with zarr.config.set({"async.concurrency": cpu_count()}):
+    count = cpu_count()
+    with zarr.config.set({"async.concurrency": count, "threading.max_workers": count}):
         yield
 
 
