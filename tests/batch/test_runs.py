@@ -262,6 +262,20 @@ def test_random_tiles_are_verified(files, tmp_path):
         run(verify_job(tmp_path / "plain.zarr"))
     with pytest.raises(ValueError, match="At least one tile"):
         run(verify_job(output, count=0))
+    with pytest.raises(ValueError, match="seed must be 0 or"):
+        run(verify_job(output, seed=-1))
+
+
+def test_renamed_results_are_verified(files, tmp_path):
+    parameters = {"n_scales": 1, "n_orientations": 2, "strongest": True, "colours": False}
+    output, renamed = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
+    run(tiled_job(request("gabor", {"image": files["image"]}, output, **parameters), limit(8)))
+    output.rename(renamed)
+    with pytest.raises(ValueError, match=r"b-strongest\.ome\.zarr is not beside"):
+        run(verify_job(renamed))
+    output.with_name("a-strongest.ome.zarr").rename(tmp_path / "b-strongest.ome.zarr")
+    found = run(verify_job(renamed))
+    assert found.seam_error <= found.predicted
 
 
 def test_further_results_are_replaced_only_if_asked_for(files, tmp_path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from napari_convfact.deconvolution.curve import strength_curve
 from napari_convfact.deconvolution.deconvolve import deconvolve, deconvolve_job
@@ -353,3 +355,18 @@ def test_the_engine_is_told_and_can_be_asked_for():
     fft = deconvolve(image, psf, engine="fft", **options)
     assert (fused.engine, fft.engine) == ("fused", "fft")
     np.testing.assert_allclose(fused.estimate, fft.estimate, rtol=1e-4)
+
+
+def test_frames_are_described_together():
+    rng = np.random.default_rng(0)
+    scene = np.kron(rng.uniform(1, 100, (8, 8)), np.ones((8, 8)))
+    blurred = scipy.ndimage.convolve(scene, PSF / PSF.sum())
+    movie = np.stack([rng.poisson(blurred * level) / level for level in (0.05, 1, 5)])
+    movie[0, :2, 0] = -1
+    movie[2, 0, 0] = -1
+    message = deconvolve(movie, PSF, method="richardson-lucy", device="cpu").message
+    assert message.count("held-out photons best") == 1
+    assert re.search(r"[Ss]topped at iteration \d+ to \d+, which", message)
+    assert re.search(r"shows \S+ to \S+ intensity units per photon", message)
+    assert re.search(r"In [12] of 3 frames, so few say", message)
+    assert "3 negative values of the image" in message

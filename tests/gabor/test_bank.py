@@ -162,6 +162,7 @@ def test_ibsi_kernels_are_waves_under_an_envelope_of_height_one():
         ({"radial": "round"}, "radial must be one of"),
         ({"normalize": "max"}, "normalize must be one of"),
         ({"radial": "log-gabor", "sigma": 3}, "no Gaussian envelope"),
+        ({"phase": float("nan")}, "phase must be a number of radians"),
         ({"preset": "smith"}, "no preset 'smith'"),
     ],
 )

@@ -79,15 +79,24 @@ def test_weights_are_those_of_the_adjoint_frame(camera):
     np.testing.assert_allclose(edited, expected, atol=1e-6 * abs(expected).max())
 
 
-def test_a_constant_mask_is_a_weight(camera):
+@pytest.mark.parametrize("boundary", ["reflect", "periodic", "zero"])
+def test_a_constant_mask_is_a_weight(camera, boundary):
     bank = gabor_bank(n_scales=3)
     weights = np.ones(bank.shape)
     weights[1, 2] = 0.2
-    responses = gabor_filter(camera, bank, dtype="float64")
+    responses = gabor_filter(camera, bank, boundary=boundary, dtype="float64")
     by_weight = responses.reconstruct(weights)
     by_mask = responses.reconstruct(weights[..., None, None])
     np.testing.assert_allclose(by_mask, by_weight, atol=1e-10)
     assert abs(by_weight - camera).max() > 1
+
+
+def test_weights_that_are_not_finite_are_refused(camera):
+    responses = gabor_filter(camera, gabor_bank(n_scales=2))
+    with pytest.raises(ValueError, match="residual must be finite"):
+        responses.reconstruct(residual=np.nan)
+    with pytest.raises(ValueError, match="weights must be finite"):
+        responses.reconstruct([[np.inf], [1]])
 
 
 def test_weights_of_scales_broadcast(camera):

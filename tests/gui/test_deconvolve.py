@@ -32,8 +32,10 @@ def test_a_run_sharpens_and_keeps_the_place(deconvolve, qtbot):
     viewer, widget, scene = deconvolve
     source = viewer.layers["cells"]
     before = source.data.copy()
+    source.colormap = "green"
     run_to_end(widget, qtbot)
     result = viewer.layers["cells deconvolved"]
+    assert result.colormap.name == "green"
     assert np.square(result.data - scene).mean() < 0.5 * np.square(before - scene).mean()
     assert result.data.dtype == np.float32
     for name in ("scale", "translate"):

@@ -92,6 +92,16 @@ def test_the_preview_follows_the_sliders_and_equals_the_run(gabor, qtbot):
     assert provenance_of(layer, "gabor")["parameters"]["orientation_weights"] == "1, 0, 1, 1"
 
 
+def test_weights_of_a_recipe_are_kept(gabor, qtbot):
+    _, widget = gabor
+    widget.form.set_values(NOTHING | {"reconstruction": True})
+    qtbot.waitUntil(lambda: len(widget._orientations._sliders) == 4, timeout=20_000)
+    widget.form.set_values({"orientation_weights": "1.013, 3.5, 0, 1"})
+    assert widget.form.parameters().orientation_weights == "1.013, 3.5, 0, 1"
+    widget._orientations._sliders[2].setValue(25)
+    assert widget.form.parameters().orientation_weights == "1.013, 3.5, 0.5, 1"
+
+
 def test_the_preview_of_energies_is_a_stack_on_the_image(gabor, qtbot):
     viewer, widget = gabor
     viewer.reset_view()

@@ -2,6 +2,7 @@
 
 import re
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -22,6 +23,7 @@ def in_tiles(make_napari_viewer, flat_psf, monkeypatch, tmp_path):
     viewer.add_image(
         movie,
         name="movie",
+        colormap="magenta",
         scale=(2, 0.1, 0.1),
         translate=(0, 5, 7),
         units=("s", "um", "um"),
@@ -52,12 +54,25 @@ def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
     np.testing.assert_array_equal(layer.scale, source.scale)
     np.testing.assert_array_equal(layer.translate, source.translate)
     assert layer.units == source.units
+    assert layer.colormap == source.colormap
     assert layer.axis_labels == source.axis_labels
     assert layer.metadata[METADATA_KEY]["parameters"]["method"] == "wiener"
     psf, _ = cf.prepare_kernel(viewer.layers["PSF"].data)
     whole = cf.deconvolve(source.data, psf, method="wiener", strength=0.1, boundary="reflect")
     np.testing.assert_allclose(np.asarray(layer.data[0]), whole.estimate, atol=1e-5)
     assert str(output) in widget._findings.text()
+
+
+def test_a_memory_limit_that_leaves_nothing_is_said_before_a_file_is_asked_for(
+    make_napari_viewer, flat_psf, monkeypatch
+):
+    monkeypatch.setattr(operation_widget, "memory_limit", lambda: 3e8)
+    viewer = make_napari_viewer()
+    viewer.add_image(da.zeros((100, 1000, 1000), np.float32), name="volume")
+    viewer.add_image(flat_psf, name="PSF")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Deconvolve")
+    assert "300 MB leaves nothing for tiles" in widget.bar.plan.text()
+    assert not widget.bar.run.isEnabled()
 
 
 def test_the_form_says_how_long_it_will_take(in_tiles, qtbot):

@@ -82,7 +82,7 @@ def test_the_crop_keeps_the_energy_and_says_what_it_lost():
     # One sample less along both axes would be too little by the rule of equal shares.
     inner = slice(21 - half, 20 + half)
     assert kernel[inner].sum() / kernel.sum() < 0.95
-    assert f"lost {report.lost_energy:.2%} of its energy" in str(report)
+    assert f"lost {100 * report.lost_energy:.2f} % of its energy" in str(report)
     assert "41 x 41" in str(report)
 
 
@@ -168,7 +168,7 @@ def test_a_high_level_at_the_edges_is_left_alone_and_named():
     kernel = 10 * gaussian((31, 31), (15, 15), 2) + 30
     _, report = prepare_kernel(kernel)
     assert report.background == 0
-    assert "75% of its peak" in str(report)
+    assert "75 % of its peak" in str(report)
 
 
 def test_background_as_a_number_and_none():

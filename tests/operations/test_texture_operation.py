@@ -39,6 +39,20 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(picture, tmp_p
         operation.OPERATION.plan({"image": picture, "labels": paint}, parameters)
 
 
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        (texture, Texture(bank="file", file="none.npz")),
+        (classify_pixels, ClassifyPixels(model="none")),
+        (classify_pixels, ClassifyPixels(residual=True, file="none.npz")),
+    ],
+)
+def test_a_file_that_is_not_there_is_said_before_the_work(picture, operation, parameters):
+    paint = SpatialImage(np.zeros(picture.data.shape, int), "paint")
+    with pytest.raises(ValueError, match=r"no file none\.npz: choose another"):
+        operation.OPERATION.plan({"image": picture, "labels": paint}, parameters)
+
+
 def test_a_bank_is_learned_mapped_and_shown(picture):
     parameters = Texture(n_kernels=4, predictability=True, residual=True)
     results = results_of(texture, {"image": picture}, parameters)

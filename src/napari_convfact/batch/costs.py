@@ -45,7 +45,9 @@ class Costs:
     def __str__(self) -> str:
         total = sum(self.processor.values())
         shares = (
-            f"{name} {self.processor[name] / total:.0%}" for name in PHASES if self.processor[name]
+            f"{name} {100 * self.processor[name] / total:.0f} %"
+            for name in PHASES
+            if self.processor[name]
         )
         return f"{total:.1f} processor seconds: {', '.join(shares)}"
 

@@ -110,12 +110,8 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     ndim = method.ndim
     spatial = tuple(shape)[len(shape) - ndim :]
     base = BASE_MEMORY + (SLAB_MEMORY if len(shape) > ndim else 0)
+    check_base(memory, base)
     arrays = memory - base
-    if arrays <= 0:
-        raise ValueError(
-            f"A memory limit of {format_bytes(memory)} leaves nothing for tiles: the program "
-            f"itself takes {format_bytes(base)}. Allow more."
-        )
     choice = TileChoice(tuple(shape), method, reach)
     tiling = choice.best(arrays)
     if tiling is None:
@@ -134,6 +130,15 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
         max(errors, default=0.0),
         outputs * math.prod(shape),
     )
+
+
+def check_base(memory: float, base: float = BASE_MEMORY) -> None:
+    """Raise a ValueError if so many bytes leave nothing for tiles beside the program itself."""
+    if memory <= base:
+        raise ValueError(
+            f"A memory limit of {format_bytes(memory)} leaves nothing for tiles: the program "
+            f"itself takes {format_bytes(base)}. Allow more."
+        )
 
 
 def _check_honest(tiling: Tiling, overhead: float, reach: Reach) -> None:

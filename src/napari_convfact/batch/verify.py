@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_convfact.batch.cluster import reopen
 from napari_convfact.batch.costs import Costs, format_seconds, sum_costs
-from napari_convfact.batch.manifest import WorkFolder
-from napari_convfact.batch.process import compute_tile
-from napari_convfact.batch.store import Destination, costs_of, manifest_of
+from napari_convfact.batch.manifest import Manifest, WorkFolder
+from napari_convfact.batch.process import Prepared, compute_tile
+from napari_convfact.batch.store import Destination, costs_of, manifest_of, output_files
 from napari_convfact.foundation.job import Job, Step
 
 
@@ -103,14 +103,18 @@ def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]
     Raises
     ------
     ValueError
-        If there is no such result, its sources are gone, or no tile is asked for.
+        If there is no such result, others of its run or its sources are gone, or no tile is
+        asked for.
     """
     if count < 1:
         raise ValueError(f"At least one tile must be recomputed, not {count}.")
+    if seed < 0:
+        raise ValueError(f"The seed must be 0 or a positive whole number, not {seed}.")
     manifest = manifest_of(output)
     inputs, prepared = reopen(manifest)
     image, tiling = inputs["image"], prepared.tiling
-    stored = Destination(output.parent, manifest.files, prepared.method.outputs, image, tiling)
+    files = _files(output, manifest, prepared)
+    stored = Destination(output.parent, files, prepared.method.outputs, image, tiling)
     numbers = np.random.default_rng(seed).permutation(len(tiling))[:count]
     doubled = [2 * h for h in tiling.halo]
     worst = 0.0
@@ -121,6 +125,19 @@ def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]
         pairs = zip(again, stored.read(tile), strict=True)
         worst = max(worst, *(_relative_error(new, old) for new, old in pairs))
     return Verification(len(numbers), worst, manifest.plan.seam_error)
+
+
+def _files(output: Path, manifest: Manifest, prepared: Prepared) -> tuple[str, ...]:
+    """Return the names of all results of the run; they may have been renamed together."""
+    files = manifest.files
+    if output.name not in files:
+        files = output_files(output, prepared.method.outputs)
+    for file in files:
+        if not output.with_name(file).exists():
+            raise ValueError(
+                f"{file} is not beside {output.name}: bring it there, or its name back."
+            )
+    return files
 
 
 def _relative_error(new: np.ndarray, old: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_convfact.deconvolution.regularized import regularized_job
 from napari_convfact.deconvolution.result import Deconvolution
-from napari_convfact.deconvolution.richardson_lucy_result import RichardsonLucy
+from napari_convfact.deconvolution.richardson_lucy_result import RichardsonLucy, describe
 from napari_convfact.deconvolution.settings import (
     Boundary,
     Dtype,
@@ -280,7 +280,7 @@ def _richardson_lucy(
         longest.iterations,
         all(result.stopped_by != "limit" for result in results),
         longest.likelihood,
-        " ".join(dict.fromkeys(result.message for result in results)),
+        " ".join(filter(None, (*solver.notes, describe(results)))),
         solver.model.operator.engine,
         results[0].intermediate,
     )

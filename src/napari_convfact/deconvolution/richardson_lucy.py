@@ -25,8 +25,6 @@ __all__ = ["RichardsonLucy", "RichardsonLucySolver", "RichardsonLucyStep", "rich
 BOUNDARIES = ("extended", "periodic", "reflect", "zero")
 # Where iterations="auto" gives up.
 MOST_ITERATIONS = 200
-# So few iterations say that the data want smoothing rather than sharpening.
-FEW_ITERATIONS = 3
 
 
 class RichardsonLucySolver:
@@ -87,14 +85,14 @@ class RichardsonLucySolver:
         check_count("iterations", iterations, or_else="auto")
         if keep_every is not None:
             check_count("keep_every", keep_every)
-        data, notes = self._check_data(image)
+        data, clipped = self._check_data(image)
         trial: list[float] = []
+        gain = 1.0
         stopped_by: StoppedBy = "iterations"
         if iterations == "auto":
             trial, gain = yield from self._trial(data, start)
             count = max(1, int(np.argmin(trial)))
             stopped_by = "limit" if best_iteration(trial) is None else "held-out photons"
-            notes += _describe_stop(count, stopped_by, gain)
         else:
             count = int(iterations)
         run = self._begin(self._to_device(data), start)
@@ -113,7 +111,9 @@ class RichardsonLucySolver:
             held_out=tuple(trial),
             stopped_by=stopped_by,
             intermediate=np.stack(kept) if kept else None,
-            message=" ".join((*self.notes, *notes)),
+            gain=gain,
+            clipped=clipped,
+            notes=self.notes,
         )
 
     def _trial(self, data: np.ndarray, start: Any) -> Job[tuple[list[float], float]]:
@@ -149,16 +149,14 @@ class RichardsonLucySolver:
             held_out=held_out,
         )
 
-    def _check_data(self, array: Any, name: str = "image") -> tuple[np.ndarray, tuple[str, ...]]:
+    def _check_data(self, array: Any, name: str = "image") -> tuple[np.ndarray, int]:
+        """Return values from 0, and how many were below."""
         checked = check_image(array, name=name, dtype=self.dtype)
         shape = self.model.operator.output_shape
         if checked.data.shape != shape:
             raise ValueError(f"The {name} has shape {checked.data.shape} but needs {shape}.")
         negative = int((checked.data < 0).sum())
-        if not negative:
-            return checked.data, checked.notes
-        note = f"{negative} negative values of the {name} were set to zero."
-        return checked.data.clip(min=0), (*checked.notes, note)
+        return (checked.data.clip(min=0) if negative else checked.data), negative
 
     def _to_device(self, data: np.ndarray) -> torch.Tensor:
         # A copy: the caller's memory is never written to.
@@ -253,22 +251,3 @@ def richardson_lucy_job(
     )
     result = yield from solver.job(image, iterations=iterations, start=start, keep_every=keep_every)
     return result
-
-
-def _describe_stop(iterations: int, stopped_by: StoppedBy, gain: float) -> tuple[str, ...]:
-    notes = []
-    if stopped_by == "limit":
-        notes.append(
-            f"The held-out photons were still explained better after {iterations} iterations, "
-            "where the automatic choice ends: give a number to go on."
-        )
-    else:
-        notes.append(f"Stopped at iteration {iterations}, which explains held-out photons best.")
-    if gain != 1:
-        notes.append(f"The noise shows {gain:.3g} intensity units per photon.")
-    if iterations <= FEW_ITERATIONS:
-        notes.append(
-            "So few say that noise or smooth structure leaves little to sharpen: "
-            "method='tikhonov' with the gradient prior does better here."
-        )
-    return tuple(notes)

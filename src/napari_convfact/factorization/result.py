@@ -151,7 +151,7 @@ class Factorization:
             "exact": "Exact: the chain is the kernel.",
             "certified": f"Error {error}, proven to be the least for this support.",
             "best found": f"Error {error}, the best found: "
-            f"{self.hit_fraction:.0%} of the refined starts reached it.",
+            f"{100 * self.hit_fraction:.0f} % of the refined starts reached it.",
         }[self.status]
         return " ".join([first, *self.notes])
 

@@ -65,7 +65,7 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
         if header["kind"] != kind:
             raise KeyError(header["kind"])
     except FileNotFoundError:
-        raise
+        raise FileNotFoundError(f"There is no file {path}.") from None
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
         raise ValueError(
             f"{path.name} is not a {kind}: choose a file that was saved as one."

@@ -1,9 +1,15 @@
-"""Where files can be written, asked before the work begins."""
+"""Whether files can be read and written, asked before the work begins."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+
+def check_file(path: str | Path) -> None:
+    """Raise a ValueError if there is no such file to read."""
+    if not Path(path).is_file():
+        raise ValueError(f"There is no file {path}: choose another.")
 
 
 def check_folder(path: str | Path) -> None:

@@ -168,6 +168,8 @@ def _make(
     if radial == "log-gabor" and (sigma is not None or normalize == "envelope"):
         raise ValueError("A log-Gabor kernel has no Gaussian envelope: give a bandwidth instead.")
     _check_positive("bandwidth", bandwidth)
+    if not math.isfinite(phase):
+        raise ValueError(f"phase must be a number of radians, not {phase!r}.")
     scales = _frequencies(frequencies, wavelengths, highest, n_scales, octave_spacing)
     directions = _directions(orientations, n_orientations, ndim)
     along = _along(scales, bandwidth, sigma)

@@ -161,7 +161,7 @@ def _changes(
         gain = weighted_box(scaling, band.values, band.start)
         product = weighted_box(spectrum, gain, band.start)
         response = invert_box(product, band.start, layout.torus, origin, layout.torus)
-        mask = layout.pad(torch.as_tensor(change, dtype=real).to(spectrum.device))
+        mask = layout.pad_weights(torch.as_tensor(change, dtype=real).to(spectrum.device))
         edited = fft.fftn(response * mask, layout.torus)
         add_box(changes, weighted_box(edited, gain, band.start), band.start)
         yield Step(done, math.prod(bank.shape), f"Scale {scale + 1}, edited")

@@ -203,7 +203,7 @@ class GaborResponses:
         Raises
         ------
         ValueError
-            If the weights do not fit or are not finite.
+            If the weights do not fit, or one of them is not finite.
         """
         return run(self.reconstruct_job(weights, residual=residual))
 
@@ -272,6 +272,8 @@ class GaborResponses:
 
     def reconstruct_job(self, weights: Any = None, *, residual: float = 1.0) -> Job[np.ndarray]:
         """Compute `reconstruct` (a job)."""
+        if not math.isfinite(residual):
+            raise ValueError(f"The weight of the residual must be finite, not {residual!r}.")
         values = check_weights(weights, self.bank.shape, self.image)
         return on_one_torch_thread(self._reconstruct(values, residual))
 

@@ -41,6 +41,17 @@ class Layout:
         after = [t - b - n for t, b, n in zip(self.torus, self.before, self.shape, strict=True)]
         return pad(x, self.before, after, self.boundary)
 
+    def pad_weights(self, x: Tensor) -> Tensor:
+        """Fill the torus with weights: where the image is zero, with those of its nearest edge."""
+        if self.boundary != "zero":
+            return self.pad(x)
+        for axis, (n, size) in enumerate(zip(self.shape, self.torus, strict=True), start=-x.ndim):
+            position = torch.arange(size, device=x.device)
+            behind = (position >= n) & (position < (n + size + 1) // 2)
+            index = torch.where(position < n, position, torch.where(behind, n - 1, 0))
+            x = x.index_select(axis, index)
+        return x
+
     def stride(self, widest: float) -> int:
         """Return the largest power of two up to `widest` that samples torus and image alike."""
         common = math.gcd(*self.torus, *self.before)

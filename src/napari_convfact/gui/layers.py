@@ -59,7 +59,16 @@ def add_result(
     options |= dict(result.display)
     if result.kind == "labels":
         return viewer.add_labels(result.data, **options)
+    if result.like is not None and not result.rgb:
+        options = colormap_of(sources[result.like]) | options
     return viewer.add_image(result.data, rgb=result.rgb, **options)
+
+
+def colormap_of(layer: Layer) -> dict[str, Any]:
+    """Return the colour map of a layer of one channel, for a result that has none of its own."""
+    if getattr(layer, "rgb", True):  # labels have no intensities
+        return {}
+    return {"colormap": layer.colormap}
 
 
 def placement(layer: Layer, ndim: int, leading_axes: tuple[str, ...] = ()) -> dict[str, Any]:

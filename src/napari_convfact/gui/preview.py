@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_convfact.gui.crop import VisibleCrop, crop_placement, visible_crop
 from napari_convfact.gui.job_runner import JobRunner, Outcome
-from napari_convfact.gui.layers import placement, spatial_image
+from napari_convfact.gui.layers import colormap_of, placement, spatial_image
 from napari_convfact.operations.operation import Operation, Result
 from napari_convfact.operations.parameters import Parameters
 
@@ -174,7 +174,7 @@ class Preview(QObject):
         data = result.data[(slice(None),) * (len(where["scale"]) - source.ndim) + crop.inner]
         layer, kind = self.layer, (result.name, data.ndim)
         if layer is None or not self._fits(layer, kind, where):
-            self._add(data, where, result)
+            self._add(data, ({} if result.rgb else colormap_of(source)) | where, result)
             self._kind = kind
         else:
             layer.data = data
@@ -190,11 +190,11 @@ class Preview(QObject):
         turned = ("scale", "rotate", "shear", "affine")
         return all(np.allclose(here[name], where[name]) for name in turned)
 
-    def _add(self, data: Any, where: dict[str, Any], result: Result) -> None:
+    def _add(self, data: Any, look: dict[str, Any], result: Result) -> None:
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         selected = set(self._viewer.layers.selection)
-        options = where | dict(result.display)
+        options = look | dict(result.display)
         self.layer = self._viewer.add_image(data, name=self.name, rgb=result.rgb, **options)
         self._viewer.layers.selection = selected
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_convfact.batch.plan import check_base
 from napari_convfact.batch.registry import can_be_tiled
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.foundation.memory import check_memory, memory_budget
 from napari_convfact.gui.job_runner import Outcome
-from napari_convfact.gui.layers import placement
+from napari_convfact.gui.layers import colormap_of, placement
 from napari_convfact.operations.operation import Operation, Plan, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import METADATA_KEY
@@ -32,12 +33,13 @@ def needs_tiles(operation: Operation, plan: Plan, memory_limit: float | None) ->
     Raises
     ------
     ValueError
-        If it does not fit and cannot be tiled either.
+        If it does not fit and cannot be tiled either, or tiles do not fit.
     """
     if plan.memory <= memory_budget(memory_limit):
         return False
     if not can_be_tiled(operation):
         check_memory(plan.memory, memory_limit)
+    check_base(memory_budget(memory_limit))
     return True
 
 
@@ -133,8 +135,9 @@ class TiledRun:
         labels = options["axis_labels"][: max(result.image.ndim - self._source.ndim, 0)]
         options |= placement(self._source, result.image.ndim, labels)
         options["metadata"] = {**options["metadata"], _FILE_KEY: self._file(result)}
-        add = self._viewer.add_labels if result.is_labels else self._viewer.add_image
-        return add(result.layer_data, **options)
+        if result.is_labels:
+            return self._viewer.add_labels(result.layer_data, **options)
+        return self._viewer.add_image(result.layer_data, **colormap_of(self._source) | options)
 
     def _file(self, result: StoredResult) -> str:
         return str(self._request.output.absolute().with_name(result.image.name))

@@ -45,7 +45,7 @@ def estimate_background(psf: np.ndarray) -> tuple[float, str]:
         return 0.0, ""
     if level > _HIGHEST * peak:
         return 0.0, (
-            f"The kernel is still at {level / peak:.0%} of its peak at its edges: "
+            f"The kernel is still at {100 * level / peak:.0f} % of its peak at its edges: "
             "give the background as a number if that is an offset."
         )
     return level, ""

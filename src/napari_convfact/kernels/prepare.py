@@ -74,7 +74,7 @@ class KernelReport:
             )
         if self.shape != self.shape_before:
             lost = (
-                f", which lost {self.lost_energy:.2%} of its energy"
+                f", which lost {100 * self.lost_energy:.2f} % of its energy"
                 if self.lost_energy >= 5e-5
                 else ""
             )

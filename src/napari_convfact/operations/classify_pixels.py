@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_convfact.foundation.archive import archive_path
 from napari_convfact.foundation.device import choose_device
-from napari_convfact.foundation.files import check_folder
+from napari_convfact.foundation.files import check_file, check_folder
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
@@ -198,6 +199,8 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels)
     image = inputs["image"]
     if parameters.model_file:
         check_folder(parameters.model_file)
+    for path in filter(None, (parameters.model, parameters.file)):
+        check_file(archive_path(path))
     if parameters.model:
         classifier = load_classifier(parameters)
         if classifier.channels != (3 if image.rgb else 1):

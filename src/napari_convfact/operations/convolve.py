@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.foundation.device import choose_device
+from napari_convfact.foundation.files import check_file
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import colours_first, colours_last
 from napari_convfact.operations.convolve_parameters import NAMED, Convolve
@@ -171,18 +172,13 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> No
     if kind == "layer":
         _check_layer(image, inputs["kernel"], parameters)
     elif kind == "file":
-        _check_file(parameters.file)
+        if not parameters.file:
+            raise ValueError("Choose the file that holds the kernels.")
+        check_file(parameters.file)
     elif parameters.ndim > image.ndim:
         raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
     elif image.rgb and parameters.ndim != 2:
         raise ValueError(f"{image.name} is a colour image: its planes are filtered in 2-D only.")
-
-
-def _check_file(file: str) -> None:
-    if not file:
-        raise ValueError("Choose the file that holds the kernels.")
-    if not Path(file).is_file():
-        raise ValueError(f"There is no file {Path(file).name}: choose another.")
 
 
 def _check_layer(image: SpatialImage, kernel: SpatialImage, parameters: Convolve) -> None:

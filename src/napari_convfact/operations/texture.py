@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_convfact.foundation.archive import archive_path
 from napari_convfact.foundation.device import choose_device
-from napari_convfact.foundation.files import check_folder
+from napari_convfact.foundation.files import check_file, check_folder
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import luminance
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
@@ -208,8 +209,10 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Non
     for path in filter(None, (parameters.bank_file, parameters.table_file)):
         check_folder(path)
     kind = bank_kind(inputs, parameters)
-    if kind == "file" and not parameters.file:
-        raise ValueError("No bank file is given: choose one, or let the bank be learned.")
+    if kind == "file":
+        if not parameters.file:
+            raise ValueError("No bank file is given: choose one, or let the bank be learned.")
+        check_file(archive_path(parameters.file))
     if kind == "layer":
         if "kernels" not in inputs:
             raise ValueError("No kernel layer is chosen: choose one, or let the bank be learned.")
