@@ -60,7 +60,7 @@ def test_shards_status_and_the_last_one_completes(files, tmp_path, capsys):
     output = tmp_path / "out.ome.zarr"
     assert main(arguments(files, output, "--shard", "1/2")) == 0
     assert main(["status", str(output)]) == 0
-    assert re.search(r"tiles are done, about .* left; .* computing \d+%", capsys.readouterr().out)
+    assert re.search(r"tiles are done, about .* left; .* computing \d+ %", capsys.readouterr().out)
     assert main(arguments(files, output)) == 2
     assert "unfinished run" in capsys.readouterr().err
     assert main(arguments(files, output, "--resume")) == 0

@@ -91,5 +91,5 @@ def test_costs_add_up_and_durations_have_no_idle_digits():
     one.seconds["reading"] = one.processor["computing"] = 1.5
     both = sum_costs([one, Costs(**one.to_dict())])
     assert both.total == both.processor["computing"] == 3
-    assert str(both) == "3.0 processor seconds: computing 100%"
+    assert str(both) == "3.0 processor seconds: computing 100 %"
     assert [format_seconds(s) for s in (0.01, 42.4, 125, 5400)] == ["1 s", "42 s", "2 min", "1.5 h"]

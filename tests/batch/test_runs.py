@@ -269,7 +269,7 @@ def test_random_tiles_are_verified(files, tmp_path):
 def test_renamed_results_are_verified(files, tmp_path):
     parameters = {"n_scales": 1, "n_orientations": 2, "strongest": True, "colours": False}
     output, renamed = tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr"
-    run(tiled_job(request("gabor", {"image": files["image"]}, output, **parameters), limit(8)))
+    run(tiled_job(request("gabor", {"image": files["image"]}, output, **parameters), limit(20)))
     output.rename(renamed)
     with pytest.raises(ValueError, match=r"b-strongest\.ome\.zarr is not beside"):
         run(verify_job(renamed))

@@ -359,14 +359,15 @@ def test_the_engine_is_told_and_can_be_asked_for():
 
 def test_frames_are_described_together():
     rng = np.random.default_rng(0)
-    scene = np.kron(rng.uniform(1, 100, (8, 8)), np.ones((8, 8)))
-    blurred = scipy.ndimage.convolve(scene, PSF / PSF.sum())
-    movie = np.stack([rng.poisson(blurred * level) / level for level in (0.05, 1, 5)])
+    scene = np.kron(rng.uniform(1, 100, (16, 16)), np.ones((4, 4)))
+    psf = np.outer(*[np.hanning(9)[1:-1]] * 2) / 16
+    blurred = scipy.ndimage.convolve(scene, psf)
+    movie = np.stack([rng.poisson(blurred * level) / level for level in (0.02, 5, 50)])
     movie[0, :2, 0] = -1
     movie[2, 0, 0] = -1
-    message = deconvolve(movie, PSF, method="richardson-lucy", device="cpu").message
+    message = deconvolve(movie, psf, method="richardson-lucy", device="cpu").message
     assert message.count("held-out photons best") == 1
     assert re.search(r"[Ss]topped at iteration \d+ to \d+, which", message)
     assert re.search(r"shows \S+ to \S+ intensity units per photon", message)
-    assert re.search(r"In [12] of 3 frames, so few say", message)
+    assert re.search(r"In 1 of 3 frames, so few say", message)
     assert "3 negative values of the image" in message
