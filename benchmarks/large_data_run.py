@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from napari_convfact.batch.run import Options, Request, prepare_job, tiled_job
+from napari_convfact.batch.prepare import prepare_job
+from napari_convfact.batch.request import Options, Request
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.batch.store import costs_of, manifest_of
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.registry import find_operation

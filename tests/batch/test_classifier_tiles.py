@@ -7,7 +7,8 @@ import pytest
 import scipy.ndimage
 from tests.batch.tile_cases import in_memory, in_tiles, limit, request
 
-from napari_convfact.batch.run import prepare_job, tiled_job
+from napari_convfact.batch.prepare import prepare_job
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
 

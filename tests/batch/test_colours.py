@@ -20,7 +20,8 @@ from napari_convfact.batch.cluster import reopen
 from napari_convfact.batch.colours import colours_apart, luminance_only
 from napari_convfact.batch.forecast import forecast_job
 from napari_convfact.batch.manifest import WorkFolder
-from napari_convfact.batch.run import prepare_job, tiled_job
+from napari_convfact.batch.prepare import prepare_job
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.verify import verify_job
 from napari_convfact.foundation.job import run

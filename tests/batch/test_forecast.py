@@ -9,8 +9,8 @@ from tests.batch.tile_cases import WIENER, blurred_beads, gaussian, limit, reque
 from napari_convfact.batch import forecast
 from napari_convfact.batch.costs import Costs, format_seconds, sum_costs
 from napari_convfact.batch.forecast import forecast_job
+from napari_convfact.batch.prepare import prepare_job
 from napari_convfact.batch.process import process_tile_job
-from napari_convfact.batch.run import prepare_job
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
 

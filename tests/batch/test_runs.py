@@ -29,8 +29,10 @@ from tests.batch.tile_cases import (
 import napari_convfact as cf
 from napari_convfact.batch import store
 from napari_convfact.batch.manifest import WorkFolder, fingerprint
+from napari_convfact.batch.prepare import prepare_job
 from napari_convfact.batch.process import process_tile
-from napari_convfact.batch.run import Options, prepare_job, tiled_job
+from napari_convfact.batch.request import Options
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.batch.store import Destination, create_results
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.batch.verify import status, verify_job

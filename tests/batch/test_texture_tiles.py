@@ -7,8 +7,9 @@ import pytest
 from tests.batch.tile_cases import blurred_beads, in_memory, in_tiles, limit, request
 
 from napari_convfact.batch.methods import texture
+from napari_convfact.batch.prepare import prepare_job
 from napari_convfact.batch.results import open_results
-from napari_convfact.batch.run import prepare_job, tiled_job
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.foundation.job import run
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.operations.operation import SpatialImage

@@ -8,7 +8,8 @@ import scipy.ndimage
 
 from napari_convfact.batch.manifest import WorkFolder
 from napari_convfact.batch.plan import BASE_MEMORY
-from napari_convfact.batch.run import SEAM_ERROR, Options, Request, tiled_job
+from napari_convfact.batch.request import SEAM_ERROR, Options, Request
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.foundation.job import run
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.registry import find_operation

@@ -13,8 +13,9 @@ from napari_convfact.batch.costs import Costs
 from napari_convfact.batch.manifest import Manifest
 from napari_convfact.batch.method import TileMethod
 from napari_convfact.batch.plan import TilePlan
+from napari_convfact.batch.prepare import prepare_job
 from napari_convfact.batch.process import Prepared, process_tile_job
-from napari_convfact.batch.run import DEFAULT_OPTIONS, Options, Request, prepare_job
+from napari_convfact.batch.request import DEFAULT_OPTIONS, Options, Request
 from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.store import Destination, create_results
 from napari_convfact.batch.tiles import Tile, Tiling, make_tiling

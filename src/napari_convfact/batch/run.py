@@ -2,165 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
-from napari_convfact.batch.cluster import local_workers, process_on_cluster
+from napari_convfact.batch.cluster import process_on_cluster
 from napari_convfact.batch.costs import sum_costs
 from napari_convfact.batch.manifest import Manifest, WorkFolder, difference, make_recipe
 from napari_convfact.batch.method import TileMethod
-from napari_convfact.batch.plan import BASE_MEMORY, plan_tiles
+from napari_convfact.batch.prepare import prepare_job
 from napari_convfact.batch.process import Prepared, process_tile_job
 from napari_convfact.batch.registry import tiled_operation
+from napari_convfact.batch.request import DEFAULT_OPTIONS, Options, Request
 from napari_convfact.batch.source import Slabs
 from napari_convfact.batch.store import (
     Destination,
     check_disk,
     create_results,
     manifest_of,
-    output_files,
     publish,
 )
 from napari_convfact.foundation.job import Job, Step, relay
-from napari_convfact.foundation.memory import format_bytes, memory_budget
-from napari_convfact.operations.operation import Operation, SpatialImage
-from napari_convfact.operations.parameters import Parameters
-
-#: Error at the borders of tiles that is allowed, relative to the range of the result.
-SEAM_ERROR = 1e-3
-# Of what is free on a CUDA device.
-_SHARE_OF_DEVICE = 0.8
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be run.
-
-    Attributes
-    ----------
-    operation : Operation
-        One that can be tiled.
-    parameters : Parameters
-        Its parameters.
-    inputs : mapping of str to SpatialImage
-        The image's data need shape, dtype and slicing only.
-    output : Path
-        Where the first result goes, ending in ``.zarr``.
-    """
-
-    operation: Operation
-    parameters: Parameters
-    inputs: Mapping[str, SpatialImage]
-    output: Path
-
-    @cached_property
-    def tiled_inputs(self) -> dict[str, SpatialImage]:
-        """The inputs as tiles take them.
-
-        Raises
-        ------
-        ValueError
-            If the operation cannot be tiled, or not on colour images.
-        """
-        return tiled_operation(self.operation).inputs(self.inputs)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How it is to be run.
-
-    Attributes
-    ----------
-    memory_limit : float or None
-        Bytes for each process; None takes a share of what is free.
-    resume : bool
-        Go on with an unfinished run.
-    overwrite : bool
-        Replace results and unfinished runs.
-    shard : tuple of int or None
-        ``(i, n)``: process every n-th tile from the i-th, counted from 1.
-    scheduler : str or None
-        ``"local:2"`` for so many processes, or the address of a dask scheduler.
-    seam_error : float
-        Largest error at the borders of tiles, relative to the range of the result.
-    """
-
-    memory_limit: float | None = None
-    resume: bool = False
-    overwrite: bool = False
-    shard: tuple[int, int] | None = None
-    scheduler: str | None = None
-    seam_error: float = SEAM_ERROR
-
-    def __post_init__(self) -> None:
-        if not 0 < self.seam_error < 1:
-            raise ValueError(
-                f"The seam error must be a share between 0 and 1, not {self.seam_error!r}."
-            )
-
-    @property
-    def joining(self) -> bool:
-        """Whether the run may have been begun before, or by others."""
-        return self.resume or self.shard is not None
-
-
-DEFAULT_OPTIONS = Options()
-
-
-def prepare_job(
-    request: Request, options: Options = DEFAULT_OPTIONS
-) -> Job[tuple[Manifest, Prepared]]:
-    """Find the constants of a run and plan its tiles (a job); nothing is written.
-
-    Returns
-    -------
-    manifest : Manifest
-        The record of the run; ``str(manifest.plan)`` is for the user.
-    prepared : Prepared
-        What `process_tile` takes.
-
-    Raises
-    ------
-    ValueError
-        If the operation cannot run on tiles, or not honestly.
-    """
-    tiled = tiled_operation(request.operation)
-    if request.operation.plan is not None:
-        request.operation.plan(request.inputs, request.parameters)  # says what does not fit
-    inputs = request.tiled_inputs
-    yield Step(0, 0, "Looking at the image")
-    recipe = make_recipe(request.operation, request.parameters, request.inputs)
-    constants = yield from tiled.constants(inputs, request.parameters)
-    method = tiled.method(inputs, request.parameters, constants)
-    image = inputs["image"]
-    _check_axes(method, request.inputs["image"])
-    reach = yield from method.reach(image, options.seam_error)
-    plan = plan_tiles(image.data.shape, method, reach, _budget(request, options))
-    files = output_files(request.output, method.outputs)
-    return Manifest(recipe, constants, plan, files), Prepared(plan.tiling, method)
-
-
-def _check_axes(method: TileMethod, image: SpatialImage) -> None:
-    if method.ndim > image.ndim:  # an axis of colours is none of space
-        raise ValueError(
-            f"The kernels have {method.ndim} axes and {image.name} {image.ndim}: use others."
-        )
-
-
-def _budget(request: Request, options: Options) -> float:
-    """Return how many bytes one process may take, on the device where the arrays are."""
-    from napari_convfact.foundation.device import choose_device
-
-    workers = local_workers(options.scheduler)
-    device = choose_device(request.parameters.to_dict().get("device", "auto")).name
-    if device.startswith("cuda") and options.memory_limit is None:
-        import torch
-
-        free, _ = torch.cuda.mem_get_info(device)
-        return BASE_MEMORY + _SHARE_OF_DEVICE * free / workers
-    return memory_budget(options.memory_limit) / workers
+from napari_convfact.foundation.memory import format_bytes
 
 
 def tiled_job(request: Request, options: Options = DEFAULT_OPTIONS) -> Job[list[Path]]:

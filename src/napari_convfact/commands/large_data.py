@@ -14,8 +14,9 @@ import numpy as np
 from napari_convfact.batch.forecast import forecast_job
 from napari_convfact.batch.plan import BASE_MEMORY
 from napari_convfact.batch.registry import can_be_tiled
+from napari_convfact.batch.request import SEAM_ERROR, Options, Request
 from napari_convfact.batch.results import fits_in_memory
-from napari_convfact.batch.run import SEAM_ERROR, Options, Request, tiled_job
+from napari_convfact.batch.run import tiled_job
 from napari_convfact.batch.verify import status, verify_job
 from napari_convfact.commands.progress import progress_bar
 from napari_convfact.foundation.job import run

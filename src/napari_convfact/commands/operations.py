@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_convfact.batch.run import Options, Request
+from napari_convfact.batch.request import Options, Request
 from napari_convfact.commands import large_data
 from napari_convfact.commands.flags import add_flags, parameters_from
 from napari_convfact.commands.progress import progress_bar

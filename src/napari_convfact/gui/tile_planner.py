@@ -96,7 +96,7 @@ class TilePlanner(QObject):
 
     def _job(self, question: _Question) -> Job[str]:
         from napari_convfact.batch.forecast import forecast_job
-        from napari_convfact.batch.run import Options, Request
+        from napari_convfact.batch.request import Options, Request
 
         output = Path("plan.ome.zarr")  # nothing is written there
         request = Request(self._operation, question.parameters, question.inputs, output)

@@ -74,7 +74,7 @@ class TiledRun:
         output: Path,
         memory_limit: float | None,
     ) -> None:
-        from napari_convfact.batch.run import Options, Request
+        from napari_convfact.batch.request import Options, Request
 
         self._viewer = viewer
         self._source = source

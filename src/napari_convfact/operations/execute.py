@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from napari_convfact.foundation.job import Step, run
-from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.placement import placed
 from napari_convfact.operations.registry import find_operation
 
@@ -51,19 +51,25 @@ def run_operation(
     (16, 16)
     """
     operation = find_operation(name)
-    known = [item.name for item in operation.inputs]
+    check_names(operation, inputs)
+    images = {key: as_image(value, key) for key, value in inputs.items()}
+    results = run(operation.job(images, operation.parameters.from_dict(parameters)), on_step)
+    return [placed(result, images) for result in results]
+
+
+def check_names(operation: Operation, inputs: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless the inputs are those that an operation takes."""
+    name, known = operation.name, [item.name for item in operation.inputs]
     for key in inputs:
         if key not in known:
             raise ValueError(f"{name} has no input {key!r}: it takes {', '.join(known)}.")
     for item in operation.inputs:
         if item.name not in inputs and not item.optional:
             raise ValueError(f"{name} needs the input {item.name!r}: {item.help}")
-    images = {key: _as_image(value, key) for key, value in inputs.items()}
-    results = run(operation.job(images, operation.parameters.from_dict(parameters)), on_step)
-    return [placed(result, images) for result in results]
 
 
-def _as_image(value: SpatialImage | Any, name: str) -> SpatialImage:
+def as_image(value: SpatialImage | Any, name: str) -> SpatialImage:
+    """Return an array as an image without a voxel size; images as they are."""
     if isinstance(value, SpatialImage):
         return value
     import numpy as np
