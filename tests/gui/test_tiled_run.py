@@ -6,10 +6,12 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtWidgets import QApplication
+from tests.gui.helpers import finish
 
 import napari_convfact as cf
 from napari_convfact.foundation.job import Step
-from napari_convfact.gui import operation_widget
+from napari_convfact.gui import operation_widget, recipe_menu
 from napari_convfact.gui.tiled_run import TiledRun
 from napari_convfact.operations.provenance import METADATA_KEY
 
@@ -61,6 +63,21 @@ def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
     whole = cf.deconvolve(source.data, psf, method="wiener", strength=0.1, boundary="reflect")
     np.testing.assert_allclose(np.asarray(layer.data[0]), whole.estimate, atol=1e-5)
     assert str(output) in widget._findings.text()
+
+
+def test_the_script_runs_in_tiles_too(in_tiles, qtbot, monkeypatch, tmp_path):
+    viewer, widget, _ = in_tiles
+    monkeypatch.setattr(recipe_menu, "needs_tiles", lambda *_: True)
+    monkeypatch.chdir(tmp_path)
+    run_to_end(widget, qtbot)
+    menu = widget.findChild(recipe_menu.RecipeMenu)
+    menu.copy_as_python()
+    finish(menu, qtbot)
+    scope = {"viewer": viewer}
+    exec(QApplication.clipboard().text(), scope)
+    (path,) = scope["paths"]
+    layer = viewer.layers[-1]
+    np.testing.assert_array_equal(cf.open_image(path).data[:], np.asarray(layer.data[0]))
 
 
 def test_a_memory_limit_that_leaves_nothing_is_said_before_a_file_is_asked_for(

@@ -14,6 +14,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidge
 
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.gui.job_runner import JobRunner, Outcome
+from napari_convfact.gui.preferences import memory_limit
+from napari_convfact.gui.tiled_run import needs_tiles
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -109,8 +111,12 @@ class RecipeMenu(QPushButton):
         self._runner.start(job, title)
 
     def _script(self, inputs: _Inputs, parameters: Parameters) -> str:
-        record = provenance(self._operation, parameters, inputs, {})
-        return python_source(record, self._operation)
+        operation = self._operation
+        plan = operation.plan(inputs, parameters) if operation.plan else None
+        tiles = plan is not None and needs_tiles(operation, plan, memory_limit())
+        return python_source(
+            provenance(operation, parameters, inputs, {}), operation, in_tiles=tiles
+        )
 
     def _saved(self, path: Path, inputs: _Inputs, parameters: Parameters) -> str:
         kept = {name: _with_file(image, name, path) for name, image in inputs.items()}
