@@ -1,16 +1,19 @@
 """Tiles on other processes: the same voxels, whatever happens to them."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import psutil
 import pytest
-from tests.batch.tile_cases import Watch, blurred_beads, gaussian, limit, wiener
+from tests.batch.tile_cases import Watch, blurred_beads, gaussian, limit, markers, wiener
 
 from napari_convfact.batch.cluster import batches
+from napari_convfact.batch.manifest import WorkFolder
 from napari_convfact.batch.run import tiled_job
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.foundation.job import run
@@ -71,6 +74,46 @@ def test_a_killed_worker_costs_no_tile(files, tmp_path):
     run(tiled_job(wiener(files, output, **slow), options), kill_one)
     assert killed
     np.testing.assert_array_equal(read_image(output).data[:], read_image(expected).data[:])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent in another way")
+def test_ctrl_c_ends_the_workers_in_one_line(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    command = [sys.executable, "-m", "napari_convfact.cli", "deconvolve", files["image"].path]
+    command += ["--psf", files["psf"].path, "-o", str(output), "--scheduler", "local:2"]
+    command += ["--method", "richardson-lucy", "--iterations", "200", "--memory-limit", "900MB"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: WorkFolder(output).exists() and markers(output))
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "convfact: cancelled"
+    assert "Traceback" not in said
+    assert not output.exists()
+    wait_for(lambda: not is_running(process.pid), 20)
+
+
+def is_running(group):
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(happened, seconds=120):
+    """Wait until something has happened."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 CLUSTER = """

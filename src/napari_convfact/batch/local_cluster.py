@@ -26,6 +26,12 @@ _WATCHING = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
 }
+# Ctrl-C in a terminal reaches all processes. This one ends the others and says so: they need not.
+_NO_INTERRUPTS = """
+import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+logging.getLogger("distributed").setLevel(logging.ERROR)
+"""
 # What takes long to import and every method needs.
 _LIBRARIES = ("distributed.nanny", "scipy.fft", "torch", "zarr")
 
@@ -56,6 +62,7 @@ def local_cluster(count: int) -> Iterator[LocalCluster]:
             processes=True,
             memory_limit=0,
             dashboard_address=None,
+            preload=[_NO_INTERRUPTS],
         ) as cluster,
     ):
         yield cluster
