@@ -26,9 +26,10 @@ MICROSCOPES = {
     "confocal, pinhole 1 AU": Microscope(
         1.2, 0.52, 1.33, modality="confocal", excitation_wavelength=0.488
     ),
-    "light-sheet, 1 um thick": Microscope(
+    "light sheet, 1 um thick": Microscope(
         1.2, 0.52, 1.33, modality="light-sheet", sheet_thickness=1.0
     ),
+    "oil into water, 2 um deep": Microscope(1.3, 0.52, 1.515, sample_index=1.33, depth=2.0),
 }
 
 
@@ -76,10 +77,10 @@ def draw_beads(figure: mpl.figure.FigureBase) -> None:
 
 
 def draw_theory(figure: mpl.figure.FigureBase) -> None:
-    for axes, (name, microscope) in zip(figure.subplots(1, 3), MICROSCOPES.items(), strict=True):
+    for axes, (name, microscope) in zip(figure.subplots(1, 4), MICROSCOPES.items(), strict=True):
         psf = theoretical_psf(microscope, VOXEL, size=(51, 101, 101))
         show(axes, psf[:, 50], (VOXEL[0], VOXEL[2]), (HALF_FIELD[0], 1.0))
-        axes.set_title(f"{name}, z x")
+        axes.set_title(name)
         whole = theoretical_psf(microscope, VOXEL)
         print(f"{name}: {whole.shape} by default")
 

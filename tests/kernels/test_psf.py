@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from scipy.special import j1
+from scipy.special import j0, j1
 
 from napari_convfact.foundation.job import Step
+from napari_convfact.kernels.focus import Focus
 from napari_convfact.kernels.microscope import Lens, Microscope
 from napari_convfact.kernels.psf import psf_shape, theoretical_psf_job
 from napari_convfact.kernels.psf import theoretical_psf as psf_of_microscope
@@ -160,3 +161,82 @@ def test_the_job_steps_by_planes():
 def test_bad_input_is_refused_in_a_sentence(voxel, options, words):
     with pytest.raises(ValueError, match=words):
         theoretical_psf(voxel, wavelength=0.52, **options)
+
+
+def scalar_psf(voxel, size, na, wavelength, index, sample_index, depth, focus):
+    """Gibson and Lanni's integral for an objective with its own cover glass, by plain sums."""
+    rho = (np.arange(2000) + 0.5) / 2000
+    k = 2 * np.pi / wavelength
+    immersion, sample = (np.sqrt(n**2 - (na * rho) ** 2) for n in (index, sample_index))
+    z, y, x = (np.arange(n) - n // 2 for n in size)
+    radius = np.hypot(y[:, np.newaxis] * voxel[1], x * voxel[2])
+    unique, where = np.unique(radius, return_inverse=True)
+    bessel = j0(k * na * np.outer(unique, rho)) * rho
+    planes = []
+    for defocus in focus + z * voxel[0]:
+        path = depth * (sample - index / sample_index * immersion) - defocus * immersion
+        planes.append(np.abs(bessel @ np.exp(1j * k * path))[where.reshape(radius.shape)] ** 2)
+    return np.stack(planes)
+
+
+@pytest.mark.parametrize(("index", "sample_index"), [(1.0, 1.33), (1.515, 1.33)])
+def test_spherical_aberration_is_that_of_gibson_and_lanni(index, sample_index):
+    optics = {"na": 0.45, "wavelength": 0.52, "sample_index": sample_index}
+    lens = Lens(refractive_index=index, depth=250.0, **optics)
+    voxel, size = (1.0, 0.06, 0.06), (61, 31, 31)
+    psf = theoretical_psf(voxel, size, refractive_index=index, depth=250.0, **optics)
+    reach = Focus(lens, 5.0, 60.0)
+    defocus = np.linspace(-20, 20, 4001)
+    focus = defocus[np.argmax([reach.on_axis(u) for u in defocus])]
+    expected = scalar_psf(voxel, size, 0.45, 0.52, index, sample_index, depth=250.0, focus=focus)
+    # At this aperture the light is nearly scalar.
+    np.testing.assert_allclose(psf / psf.max(), expected / expected.max(), atol=0.02)
+    assert abs(psf - psf[::-1]).max() > 0.03 * psf.max()
+
+
+def test_rays_far_from_the_axis_meet_where_refraction_sends_them():
+    """Oil over water: a flat ray crosses the axis above the paraxial focus."""
+    oil = {"na": 1.3, "wavelength": 0.52, "refractive_index": 1.515, "sample_index": 1.33}
+    psf = theoretical_psf((0.2, 0.1, 0.1), depth=8.0, **oil)
+    axis = middle_profiles(psf)[0]
+    middle = len(axis) // 2
+    assert axis[middle] == psf.max()
+    assert axis[middle + 10 :].sum() > 3 * axis[: middle - 9].sum()
+
+
+@pytest.mark.parametrize(
+    "sample", [{"sample_index": 1.33, "depth": 40.0}, {"sample_index": 1.4, "depth": 0.0}]
+)
+def test_no_aberration_without_depth_or_difference(sample):
+    options = {"na": 1.1, "wavelength": 0.52, "size": (9, 15, 15)}
+    plain = theoretical_psf((0.2, 0.1, 0.1), **options)
+    np.testing.assert_array_equal(theoretical_psf((0.2, 0.1, 0.1), **options, **sample), plain)
+
+
+@pytest.mark.parametrize("modality", ["widefield", "confocal", "light-sheet"])
+def test_a_tiny_difference_makes_a_tiny_difference(modality):
+    options = {"na": 1.2, "wavelength": 0.52, "size": (9, 15, 15), "modality": modality}
+    options["sheet_thickness"] = 2.0
+    plain = theoretical_psf((0.2, 0.1, 0.1), **options)
+    nearly = theoretical_psf((0.2, 0.1, 0.1), sample_index=1.3301, depth=5.0, **options)
+    np.testing.assert_allclose(nearly, plain, atol=5e-3 * plain.max())
+
+
+def test_light_beyond_total_reflection_does_not_arrive():
+    deep = {"wavelength": 0.52, "refractive_index": 1.515, "sample_index": 1.33, "depth": 2.0}
+    options = {"size": (11, 21, 21), **deep}
+    all_of_it = theoretical_psf((0.2, 0.1, 0.1), na=1.33, **options)
+    np.testing.assert_array_equal(theoretical_psf((0.2, 0.1, 0.1), na=1.45, **options), all_of_it)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"sample_index": 0.0}, "sample_index must be positive"),
+        ({"depth": -1.0}, "depth must be a length from 0"),
+        ({"depth": np.inf}, "depth must be a length from 0"),
+    ],
+)
+def test_impossible_samples(sample, message):
+    with pytest.raises(ValueError, match=message):
+        Microscope(1.0, 0.52, **sample)

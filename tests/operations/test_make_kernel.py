@@ -80,6 +80,16 @@ def test_a_theoretical_psf_takes_the_voxel_size_of_the_image():
     assert result.scale == (0.3, 0.1, 0.1)
 
 
+def test_a_sample_with_an_index_of_its_own():
+    deep = {"na": 1.2, "refractive_index": 1.515, "sample_index": 1.33, "depth": 3.0, "size": 15}
+    microscope = Microscope(1.2, 0.52, 1.515, sample_index=1.33, depth=3.0)
+    expected = theoretical_psf(microscope, (0.3, 0.1, 0.1), size=15)
+    np.testing.assert_allclose(make(STACK, **deep).data, expected, rtol=1e-5)
+    reversed_ = make(STACK, reverse_z=True, **deep).data
+    np.testing.assert_allclose(reversed_, expected[::-1], rtol=1e-5)
+    assert abs(expected - expected[::-1]).max() > 0.02 * expected.max()
+
+
 def test_given_voxel_sizes_go_before_the_image():
     result = make(STACK, pixel_size=0.05, size=11)
     np.testing.assert_allclose(result.scale, (0.3, 0.05, 0.05))

@@ -13,7 +13,7 @@ MODALITIES: tuple[Modality, ...] = ("widefield", "confocal", "light-sheet")
 
 @dataclass(frozen=True)
 class Lens:
-    """An aplanatic objective without aberrations. Lengths are in one unit of choice.
+    """An aplanatic objective that looks into a sample. Lengths are in one unit of choice.
 
     Attributes
     ----------
@@ -22,17 +22,27 @@ class Lens:
     wavelength : float
         In vacuum.
     refractive_index : float
-        Of the immersion and the sample.
+        Of the immersion, and of the cover glass that the objective is made for.
+    sample_index : float or None
+        Of the sample; None takes that of the immersion.
+    depth : float
+        Of the emitter below the cover glass.
     """
 
     na: float
     wavelength: float
     refractive_index: float
+    sample_index: float | None = None
+    depth: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("na", "wavelength", "refractive_index"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
+        if self.sample_index is not None and not self.sample_index > 0:
+            raise ValueError(f"sample_index must be positive, not {self.sample_index!r}.")
+        if not (self.depth >= 0 and np.isfinite(self.depth)):
+            raise ValueError(f"depth must be a length from 0, not {self.depth!r}.")
         if self.na >= self.refractive_index:
             raise ValueError(
                 f"The numerical aperture {self.na:g} must be below the refractive index "
@@ -40,15 +50,30 @@ class Lens:
             )
 
     @property
+    def sample(self) -> float:
+        """Refractive index of the sample."""
+        return self.refractive_index if self.sample_index is None else self.sample_index
+
+    @property
+    def aberrated(self) -> bool:
+        """Whether the sample refracts the light on its way to the emitter's depth."""
+        return self.depth > 0 and self.sample != self.refractive_index
+
+    @property
+    def aperture(self) -> float:
+        """Numerical aperture of the light that leaves the sample: beyond is total reflection."""
+        return min(self.na, self.sample) if self.aberrated else self.na
+
+    @property
     def lateral_fwhm(self) -> float:
         """Width of the Airy pattern, ``0.51 wavelength / NA``."""
-        return 0.51 * self.wavelength / self.na
+        return 0.51 * self.wavelength / self.aperture
 
     @property
     def axial_fwhm(self) -> float:
         """Textbook width along z, ``0.88 wavelength / (n - sqrt(n^2 - NA^2))``."""
         n = self.refractive_index
-        return 0.88 * self.wavelength / float(n - np.sqrt(n**2 - self.na**2))
+        return 0.88 * self.wavelength / float(n - np.sqrt(n**2 - self.aperture**2))
 
     @property
     def airy_diameter(self) -> float:
@@ -57,13 +82,27 @@ class Lens:
 
     @property
     def cone_slope(self) -> float:
-        """Radius of the geometric light cone per unit of depth."""
-        return float(np.tan(np.arcsin(self.na / self.refractive_index)))
+        """Radius of the geometric light cone per unit of defocus."""
+        return float(np.tan(np.arcsin(self.aperture / self.refractive_index)))
+
+    @property
+    def axial_spread(self) -> float:
+        """How far the foci of the axis's and of nearly all other rays lie apart, in defocus.
+
+        The rays are those within nine tenths of the aperture; the last ones of a larger
+        aperture than the sample's index would meet nowhere.
+        """
+        if not self.aberrated:
+            return 0.0
+        sine = 0.9 * self.aperture / np.array([self.refractive_index, self.sample])
+        immersion, sample = np.sqrt(1 - sine**2)
+        paraxial = self.depth * self.refractive_index / self.sample
+        return float(abs(paraxial * (immersion / sample - 1)))
 
 
 @dataclass(frozen=True)
 class Microscope:
-    """A microscope without aberrations. Lengths are in one unit, usually micrometres.
+    """A microscope. Lengths are in one unit, usually micrometres.
 
     Attributes
     ----------
@@ -72,7 +111,7 @@ class Microscope:
     wavelength : float
         Of the emitted light, in vacuum.
     refractive_index : float
-        Of the immersion medium and the sample.
+        Of the immersion medium, and of the sample if that has none of its own.
     modality : {"widefield", "confocal", "light-sheet"}
         A confocal microscope multiplies the focus of the excitation by the emission's,
         blurred by the pinhole; a light sheet multiplies the emission's by its Gaussian profile.
@@ -82,6 +121,11 @@ class Microscope:
         Diameter in Airy units (1.22 wavelength / NA of the emission).
     sheet_thickness : float or None
         Full width at half maximum of the light sheet.
+    sample_index : float or None
+        Refractive index of the sample, where it is another than the immersion's: light from
+        below the cover glass is then focused with spherical aberration.
+    depth : float
+        Of what is imaged below the cover glass.
 
     Raises
     ------
@@ -97,6 +141,8 @@ class Microscope:
     excitation_wavelength: float | None = None
     pinhole: float = 1.0
     sheet_thickness: float | None = None
+    sample_index: float | None = None
+    depth: float = 0.0
 
     def __post_init__(self) -> None:
         _ = self.emission, self.excitation  # a lens checks its numbers
@@ -112,10 +158,12 @@ class Microscope:
     @property
     def emission(self) -> Lens:
         """The objective, for the light that is detected."""
-        return Lens(self.na, self.wavelength, self.refractive_index)
+        return self._lens(self.wavelength)
 
     @property
     def excitation(self) -> Lens:
         """The objective, for the light that excites."""
-        wavelength = self.excitation_wavelength or self.wavelength
-        return Lens(self.na, wavelength, self.refractive_index)
+        return self._lens(self.excitation_wavelength or self.wavelength)
+
+    def _lens(self, wavelength: float) -> Lens:
+        return Lens(self.na, wavelength, self.refractive_index, self.sample_index, self.depth)

@@ -22,6 +22,8 @@ _LATERAL_REACH = 4.0
 # that size; for a smaller one the integral and the middle differ by less than 0.5 %.
 _LARGEST_PIXEL = 0.125
 _ENERGY = 0.999
+# Where the brightest point of the axis is first looked for.
+_STEPS_PER_FWHM = 8
 
 
 def theoretical_psf(
@@ -51,14 +53,19 @@ def theoretical_psf(
 
     Notes
     -----
-    Vectorial diffraction of unpolarized light by an aplanatic lens without aberrations
-    (`Focus`). Where a pixel is larger than an eighth of the lateral width, the intensity is
-    averaged over it.
+    Vectorial diffraction of unpolarized light by an aplanatic lens (`Focus`). Where a pixel is
+    larger than an eighth of the lateral width, the intensity is averaged over it.
+
+    In a sample with an index of its own the planes are centred at the brightest point of the
+    axis. They are those of a stack in which the focus moves from the cover glass into the
+    sample, in steps of the objective or the stage; turn the PSF over along z for the other
+    direction.
 
     References
     ----------
-    B. Richards and E. Wolf, Proc. R. Soc. A 253 (1959); F. Aguet, "Super-resolution
-    fluorescence microscopy based on physical models", thesis, EPFL (2009).
+    B. Richards and E. Wolf, Proc. R. Soc. A 253 (1959); S. F. Gibson and F. Lanni, J. Opt. Soc.
+    Am. A 9 (1992); F. Aguet, "Super-resolution fluorescence microscopy based on physical
+    models", thesis, EPFL (2009).
 
     Examples
     --------
@@ -80,17 +87,20 @@ def theoretical_psf_job(
     grid = _LateralGrid(
         [w - 1 for w in widths], pixel, microscope.emission, microscope.pinhole if confocal else 0.0
     )
-    depth = (n_planes - 1) * dz
-    emitted = Focus(microscope.emission, grid.largest_radius, depth)
-    excited = Focus(microscope.excitation, grid.largest_radius, depth) if confocal else None
+    lens = microscope.emission
+    reach = (n_planes - 1) * dz + 2 * lens.axial_spread
+    emitted = Focus(lens, grid.largest_radius, reach)
+    excited = Focus(microscope.excitation, grid.largest_radius, reach) if confocal else None
+    focus = _best_focus(lens, emitted, excited) if lens.aberrated else 0.0
 
     planes = []
-    for i in range(n_planes):
-        yield Step(i, n_planes, "Computing the PSF, plane by plane")
-        z = i * dz
+    first = 1 - n_planes if lens.aberrated else 0  # both sides are alike without aberration
+    for i in range(first, n_planes):
+        yield Step(i - first, n_planes - first, "Computing the PSF, plane by plane")
+        z = focus + i * dz
         plane = grid.sample(emitted.profile(z), excited.profile(z) if excited else None)
-        planes.append(plane * _sheet(microscope, z))
-    psf = np.stack(planes[:0:-1] + planes)
+        planes.append(plane * _sheet(microscope, i * dz))
+    psf = np.stack(planes if lens.aberrated else planes[:0:-1] + planes)
     if size is None:
         psf = geometry.crop_to(psf, geometry.energy_half_widths(psf, _ENERGY))
     psf = psf if len(voxel_size) == 3 else psf[0]
@@ -106,7 +116,7 @@ def psf_shape(
     if size is not None:
         return odd_sizes(size, ndim)
     lens = microscope.emission
-    depth = _AXIAL_REACH * lens.axial_fwhm if ndim == 3 else 0.0
+    depth = _AXIAL_REACH * lens.axial_fwhm + lens.axial_spread if ndim == 3 else 0.0
     if microscope.modality == "light-sheet" and microscope.sheet_thickness:
         # Two of its widths away, a light sheet is 1e-5 of its height.
         depth = min(depth, 2 * microscope.sheet_thickness)
@@ -114,6 +124,21 @@ def psf_shape(
     reach = (depth, radius, radius)
     shape = (2 * int(np.ceil(r / v)) + 1 for r, v in zip(reach, voxels, strict=True))
     return tuple(shape)[-ndim:]
+
+
+def _best_focus(lens: Lens, emitted: Focus, excited: Focus | None) -> float:
+    """Return the defocus at which the axis is brightest."""
+    from scipy.optimize import minimize_scalar
+
+    def darkness(defocus: float) -> float:
+        return -emitted.on_axis(defocus) * (excited.on_axis(defocus) if excited else 1.0)
+
+    step = lens.axial_fwhm / _STEPS_PER_FWHM
+    count = int(np.ceil((lens.axial_spread + lens.axial_fwhm) / step))
+    coarse = np.arange(-count, count + 1) * step
+    start = coarse[np.argmin([darkness(defocus) for defocus in coarse])]
+    found = minimize_scalar(darkness, bounds=(start - step, start + step), method="bounded")
+    return float(found.x)
 
 
 def _sheet(microscope: Microscope, z: float) -> float:

@@ -44,6 +44,8 @@ def _theoretical(image: SpatialImage | None, parameters: MakeKernel) -> Job[list
 
     voxels = _voxels(image, parameters)
     psf = yield from theoretical_psf_job(_microscope(parameters), voxels, size=_size(parameters))
+    if parameters.reverse_z and len(voxels) == 3:
+        psf = np.ascontiguousarray(psf[::-1])
     name = f"{_words(parameters.modality)} PSF"
     labels = ("z", "y", "x")[-len(voxels) :]
     return [
@@ -69,6 +71,8 @@ def _microscope(parameters: MakeKernel) -> Microscope:
         excitation_wavelength=parameters.excitation * _MICROMETRES_PER_NANOMETRE,
         pinhole=parameters.pinhole,
         sheet_thickness=parameters.sheet_thickness,
+        sample_index=None if parameters.sample_index == "auto" else parameters.sample_index,
+        depth=parameters.depth,
     )
 
 

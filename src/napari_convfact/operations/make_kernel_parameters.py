@@ -53,13 +53,49 @@ class MakeKernel(Parameters):
         float,
         Field(
             "Refractive index",
-            "Of immersion and sample: air 1, water 1.33, glycerol 1.47, oil 1.515.",
+            "Of the immersion: air 1, water 1.33, glycerol 1.47, oil 1.515.",
             minimum=1.0,
             maximum=2.0,
             step=0.005,
             when={"kind": OPTICAL},
         ),
     ] = 1.33
+    sample_index: Annotated[
+        float | Literal["auto"],
+        Field(
+            "Index of the sample",
+            "Refractive index of the sample; auto takes the immersion's. Where the two differ, "
+            "light from below the cover glass has spherical aberration.",
+            minimum=1.0,
+            maximum=2.0,
+            step=0.005,
+            when={"kind": OPTICAL},
+            advanced=True,
+        ),
+    ] = "auto"
+    depth: Annotated[
+        float,
+        Field(
+            "Depth",
+            "Of what is imaged below the cover glass.",
+            minimum=0.0,
+            maximum=10000,
+            step=1.0,
+            unit="um",
+            when={"kind": OPTICAL},
+            advanced=True,
+        ),
+    ] = 0.0
+    reverse_z: Annotated[
+        bool,
+        Field(
+            "Reverse z",
+            "Tick if the first plane of the stack is the deepest; the PSF of a sample with an "
+            "index of its own differs above and below.",
+            when={"kind": OPTICAL},
+            advanced=True,
+        ),
+    ] = False
     emission: Annotated[
         float,
         Field(
