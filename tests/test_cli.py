@@ -1,6 +1,7 @@
 """The command line: files in, files out, one line and status 2 when it cannot."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,20 +46,36 @@ def test_it_deconvolves_a_file(files, capsys):
     assert printed.err == ""
 
 
+def record_in(path):
+    """Return the provenance record that an OME-TIFF carries."""
+    with tifffile.TiffFile(path) as file:
+        text = file.ome_metadata
+    part = text[text.index('K="napari_convfact">') + 20 :].split("</M>")[0]
+    return json.loads(part.replace("&quot;", '"'))
+
+
 def test_the_result_carries_its_recipe(files, tmp_path):
     assert main(arguments(files, "--strength", "0.01", "--residual")) == 0
     assert (files / "out-residual.tif").is_file()
-    with tifffile.TiffFile(files / "out.tif") as file:
-        text = file.ome_metadata
-    record = json.loads(
-        text[text.index('K="napari_convfact">') + 20 :].split("</M>")[0].replace("&quot;", '"')
-    )
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(json.dumps(record))
+    recipe.write_text(json.dumps(record_in(files / "out.tif")))
     assert main(["run", str(recipe), "-o", str(files / "again.tif")]) == 0
     np.testing.assert_array_equal(
         cf.read_image(files / "again.tif").data, cf.read_image(files / "out.tif").data
     )
+
+
+def test_a_recipe_knows_an_image_that_was_changed_since(files, capsys):
+    assert main(arguments(files, "--strength", "0.01")) == 0
+    (files / "recipe.json").write_text(json.dumps(record_in(files / "out.tif")))
+    cells = cf.read_image(files / "cells.tif")
+    changed = replace(cells, data=cells.data[::-1])
+    cf.write_image(files / "cells.tif", changed, overwrite=True)
+    command = ["run", str(files / "recipe.json"), "-o", str(files / "again.tif")]
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "cells.tif holds other values than the recipe was made with" in capsys.readouterr().err
+    assert main([*command, "--input", f"image={files / 'cells.tif'}"]) == 0
 
 
 def test_a_recipe_written_by_hand_needs_paths_only(files):

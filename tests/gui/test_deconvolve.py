@@ -179,7 +179,10 @@ def test_cancel_keeps_the_estimate_that_was_reached(deconvolve, qtbot):
     widget.form.set_values(values)
     with qtbot.waitSignal(widget.runner.finished, timeout=60_000) as blocker:
         widget.run()
-        qtbot.waitSignal(widget.runner.stepped, timeout=30_000).wait()
+        reached = qtbot.waitSignal(
+            widget.runner.stepped, timeout=30_000, check_params_cb=lambda step: step.done > 0
+        )
+        reached.wait()
         widget.bar.cancel.click()
     assert blocker.args[0].cancelled
     partial = viewer.layers[-1]

@@ -110,7 +110,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _without_path(source: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in source.items() if key not in ("path", "name")}
+    # The checksum is there only if the voxels are in memory; the fingerprint always is.
+    return {k: v for k, v in source.items() if k not in ("path", "name", "checksum")}
 
 
 class WorkFolder:

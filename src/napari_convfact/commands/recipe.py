@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_convfact.commands import large_data
 from napari_convfact.commands.operations import run_on_images
+from napari_convfact.operations.checksum import checksum
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.recipe import Recipe, load_recipe
 from napari_convfact.storage.formats import check_output
@@ -79,6 +80,12 @@ def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
         raise ValueError(
             f"{image.path} has the shape {tuple(image.data.shape)} and the recipe says {shape}: "
             "pass the right file with --input."
+        )
+    found = checksum(image.data)
+    if found and source.get("checksum", found) != found:
+        raise ValueError(
+            f"{image.path} holds other values than the recipe was made with: pass the file that "
+            "does, or this one, with --input."
         )
     return replace(
         image,

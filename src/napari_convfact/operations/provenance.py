@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from napari_convfact.operations.checksum import checksum
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 
@@ -65,4 +66,5 @@ def _describe(image: SpatialImage) -> dict[str, Any]:
         "scale": [float(s) for s in image.scale],
         "units": list(image.units),
     }
-    return description | ({"path": image.path} if image.path else {})
+    known = {"path": image.path, "checksum": checksum(image.data)}
+    return description | {key: value for key, value in known.items() if value}
