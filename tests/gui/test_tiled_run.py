@@ -67,7 +67,7 @@ def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
 
 def test_the_script_runs_in_tiles_too(in_tiles, qtbot, monkeypatch, tmp_path):
     viewer, widget, _ = in_tiles
-    monkeypatch.setattr(recipe_menu, "needs_tiles", lambda *_: True)
+    monkeypatch.setattr(recipe_menu, "memory_limit", lambda: 1.0)
     monkeypatch.chdir(tmp_path)
     run_to_end(widget, qtbot)
     menu = widget.findChild(recipe_menu.RecipeMenu)

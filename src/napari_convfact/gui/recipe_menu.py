@@ -12,10 +12,11 @@ import numpy as np
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton, QWidget
 
+from napari_convfact.batch.registry import can_be_tiled
 from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.memory import memory_budget
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.preferences import memory_limit
-from napari_convfact.gui.tiled_run import needs_tiles
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -113,7 +114,8 @@ class RecipeMenu(QPushButton):
     def _script(self, inputs: _Inputs, parameters: Parameters) -> str:
         operation = self._operation
         plan = operation.plan(inputs, parameters) if operation.plan else None
-        tiles = plan is not None and needs_tiles(operation, plan, memory_limit())
+        too_large = plan is not None and plan.memory > memory_budget(memory_limit())
+        tiles = too_large and can_be_tiled(operation)
         return python_source(
             provenance(operation, parameters, inputs, {}), operation, in_tiles=tiles
         )
