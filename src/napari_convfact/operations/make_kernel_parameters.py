@@ -63,7 +63,7 @@ class MakeKernel(Parameters):
     sample_index: Annotated[
         float | Literal["auto"],
         Field(
-            "Index of the sample",
+            "Sample index",
             "Refractive index of the sample; auto takes the immersion's. Where the two differ, "
             "light from below the cover glass has spherical aberration.",
             minimum=1.0,
