@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.special import jv
+from scipy.special import jv, roots_legendre
 
 from napari_convfact.kernels.microscope import Lens
 
@@ -95,7 +95,7 @@ class _Rays:
 
     def __init__(self, lens: Lens, count: int) -> None:
         n, m = lens.refractive_index, lens.sample if lens.aberrated else lens.refractive_index
-        nodes, weights = np.polynomial.legendre.leggauss(count)
+        nodes, weights = roots_legendre(count)
         # By the angle in the thinner medium both cosines are smooth, up to total reflection.
         thinner = min(n, m)
         largest = float(np.arcsin(lens.aperture / thinner))

@@ -167,11 +167,11 @@ class _LateralGrid:
             radii = [pinhole * emission.airy_diameter / 2 / f for f in fine]
             self._aperture = disk(radii)
             self._margins = [n // 2 for n in self._aperture.shape]
-        offsets = [
-            (np.arange(n) - n // 2) * f
-            for n, f in zip(self._fine_shape(half_widths), fine, strict=True)
-        ]
+        shape = self._fine_shape(half_widths)
+        offsets = [np.arange(n // 2 + 1) * f for n, f in zip(shape, fine, strict=True)]
+        # One quarter is computed, the others are mirrored.
         self._radius = np.hypot(offsets[0][:, np.newaxis], offsets[1])
+        self._mirrored = np.ix_(*(np.abs(np.arange(n) - n // 2) for n in shape))
         self.largest_radius = float(self._radius.max())
 
     def _fine_shape(self, half_widths: Sequence[int]) -> list[int]:
@@ -180,7 +180,7 @@ class _LateralGrid:
 
     def sample(self, emitted: CubicSpline, excited: CubicSpline | None) -> np.ndarray:
         """Return the intensity in each pixel."""
-        plane = emitted(self._radius)
+        plane = emitted(self._radius)[self._mirrored]
         if self._aperture is not None:
             # Takes half a second to import, which a form that only asks for the size would feel.
             from scipy.signal import fftconvolve
@@ -188,8 +188,9 @@ class _LateralGrid:
             plane = fftconvolve(plane, self._aperture, mode="valid")
         if excited is not None:
             rows, columns = self._margins
-            inner = self._radius[rows : rows + plane.shape[0], columns : columns + plane.shape[1]]
-            plane = plane * excited(inner)
+            plane = plane * excited(self._radius)[self._mirrored][
+                rows : rows + plane.shape[0], columns : columns + plane.shape[1]
+            ]
         first, second = self._factors
         blocks = plane.reshape(plane.shape[0] // first, first, plane.shape[1] // second, second)
         average: np.ndarray = blocks.mean(axis=(1, 3)).clip(min=0)
