@@ -32,8 +32,10 @@ def test_values_and_shape_count(other):
     assert checksum(other) != checksum(VALUES)
 
 
-def test_what_is_not_in_memory_is_not_read():
+def test_what_is_not_in_memory_is_not_read(tmp_path):
     def fail(_):
         raise AssertionError("The data were read.")
 
     assert checksum(da.zeros((10, 10)).map_blocks(fail, dtype=float)) is None
+    mapped = np.memmap(tmp_path / "mapped", np.uint8, "w+", shape=(10, 10))
+    assert checksum(np.asarray(mapped)[2:]) is None

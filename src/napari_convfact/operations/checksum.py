@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 # Enough for any change that is made to an image as a whole, and done in milliseconds.
-_SAMPLES = 2**18
+_SAMPLES = 2**16
 
 
 def checksum(data: Any) -> str | None:
@@ -25,7 +25,7 @@ def checksum(data: Any) -> str | None:
         The same for the same values in another byte order or number type; None for data that
         are not in memory, which would have to be read.
     """
-    if not isinstance(data, np.ndarray):
+    if not _in_memory(data):
         return None
     # A step that shares no factor with the rows' length visits all columns.
     step = max(1, data.size // _SAMPLES) | 1
@@ -33,3 +33,15 @@ def checksum(data: Any) -> str | None:
     digest = hashlib.sha256(repr(data.shape).encode())
     digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
     return digest.hexdigest()[:16]
+
+
+def _in_memory(data: Any) -> bool:
+    """Whether data are an array, and no part of a file that is mapped into memory."""
+    if not isinstance(data, np.ndarray):
+        return False
+    base: Any = data
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return False
+        base = base.base
+    return True
