@@ -90,6 +90,14 @@ def test_a_sample_with_an_index_of_its_own():
     assert abs(expected - expected[::-1]).max() > 0.02 * expected.max()
 
 
+def test_a_psf_that_grows_out_of_hand_is_said_to_need_a_size():
+    deep = {"na": 1.4, "refractive_index": 1.515, "sample_index": 1.33, "depth": 60.0}
+    advice = "Give a size"
+    assert advice in OPERATION.plan({"image": STACK}, MakeKernel(**deep)).text
+    assert advice not in OPERATION.plan({"image": STACK}, MakeKernel(**deep, size=63)).text
+    assert advice not in OPERATION.plan({"image": STACK}, MakeKernel()).text
+
+
 def test_given_voxel_sizes_go_before_the_image():
     result = make(STACK, pixel_size=0.05, size=11)
     np.testing.assert_allclose(result.scale, (0.3, 0.05, 0.05))

@@ -22,6 +22,8 @@ from napari_convfact.operations.voxels import voxel_size
 
 _MICROMETRES_PER_NANOMETRE = 1e-3
 _DEFAULT_SIZE = 5
+# Voxels of a PSF that nobody waits for by choice.
+_LARGE = 2**26
 
 
 def job(inputs: Mapping[str, SpatialImage], parameters: MakeKernel) -> Job[list[Result]]:
@@ -241,6 +243,8 @@ def _plan_optics(voxels: tuple[float, ...], parameters: MakeKernel) -> Plan:
     shape = psf_shape(_microscope(parameters), voxels, _size(parameters))
     sizes = " × ".join(map(str, shape))
     text = f"At most {sizes} voxels of {' × '.join(f'{v:.4g}' for v in voxels)} um."
+    if math.prod(shape) > _LARGE and parameters.size == "auto":
+        text += " Give a size under More options: little light is that far out."
     # float64 planes, their stack, and the crop of it
     return Plan(text, 3 * 8.0 * math.prod(shape))
 
