@@ -33,7 +33,7 @@ def write_archive(
         The file that was written.
     """
     path = archive_path(path)
-    text = np.array(json.dumps({"kind": kind, **header}))
+    text = np.array(json.dumps({"kind": kind, **header}, default=_plain))
     contents: dict[str, Any] = {"header": text, **arrays}
     with path.open("wb") as file:
         np.savez_compressed(file, **contents)
@@ -71,6 +71,13 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
             f"{path.name} is not a {kind}: choose a file that was saved as one."
         ) from None
     return header, arrays
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers and arrays of NumPy's as JSON has them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"A {type(value).__name__} cannot be written to an archive's header.")
 
 
 def archive_path(path: str | Path) -> Path:

@@ -191,7 +191,11 @@ def _bank(
     from napari_convfact.texture.pixel_features import own_bank_job
 
     planes = frames.reshape(-1, *frames.shape[2:]) if image.rgb else frames
-    return (yield from own_bank_job(planes, ndim=parameters.ndim, device=parameters.device))
+    return (
+        yield from own_bank_job(
+            planes, ndim=parameters.ndim, seed=parameters.seed, device=parameters.device
+        )
+    )
 
 
 def check_inputs(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> None:
