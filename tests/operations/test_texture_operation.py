@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.ndimage
 from skimage import data
 
 from napari_convfact.foundation.job import Step, run
@@ -11,6 +12,7 @@ from napari_convfact.operations import classify_pixels, texture
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.texture_parameters import ClassifyPixels, Texture
 from napari_convfact.texture.maps import residual_maps
+from napari_convfact.texture.pixels import classify_pixels as public_classify_pixels
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +228,47 @@ def test_both_jobs_can_be_cancelled(picture):
         job = operation.OPERATION.job({"image": picture, "labels": paint}, parameters)
         assert isinstance(next(job), Step)
         job.close()
+
+
+def test_the_recorded_table_keeps_small_numbers(picture):
+    dim = SpatialImage(picture.data * 1e-9, "dim")
+    only = {"assignment": False, "novelty": False, "mosaic": False, "kernel_stack": False}
+    record = results_of(texture, {"image": dim}, Texture(n_kernels=2, **only))
+    table = record["dim energies"].summary["table"]
+    row = dict(zip(table["columns"], table["rows"][0], strict=True))
+    own = {name: value for name, value in row.items() if name.endswith(" mse")}
+    assert len(own) == 2
+    maps = record["dim energies"].data
+    for value, energy in zip(own.values(), maps, strict=True):
+        # Windows of pixels near an edge count its mirror image.
+        assert value == pytest.approx(np.exp(energy).mean(), rel=0.05, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        (Texture(table=False, table_file="t.csv"), "tick the feature table"),
+        (Texture(table_file="t.parquet"), r"written as \.csv"),
+    ],
+)
+def test_a_table_file_that_would_not_hold_the_table_is_refused(picture, parameters, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        texture.OPERATION.plan({"image": picture}, parameters)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_the_operation_and_the_function_classify_alike(rgb):
+    rng = np.random.default_rng(0)
+    values = scipy.ndimage.gaussian_filter(rng.normal(size=(64, 64, 3)), (1, 1, 0))
+    values[5:9, 40:44] = np.nan
+    values = values if rgb else values[..., 0]
+    paint = np.zeros((64, 64), int)
+    paint[:10, :10], paint[50:, 50:] = 1, 2
+    inputs = {"image": SpatialImage(values, "a", rgb=rgb), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(local=False, gabor=False, residual=True, n_trees=5, seed=3)
+    theirs = results_of(classify_pixels, inputs, parameters)["a classes"].data
+    axis = -1 if rgb else None
+    ours = public_classify_pixels(
+        values, paint, ("residual",), channel_axis=axis, n_trees=5, seed=3
+    )
+    np.testing.assert_array_equal(theirs, ours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -208,6 +209,7 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Non
     whole_numbers(parameters.dilations, "dilations")
     for path in filter(None, (parameters.bank_file, parameters.table_file)):
         check_folder(path)
+    _check_table_file(parameters)
     kind = bank_kind(inputs, parameters)
     if kind == "file":
         if not parameters.file:
@@ -223,6 +225,16 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Non
             )
     labels = inputs.get("labels")
     check_same_shape(image, labels)
+
+
+def _check_table_file(parameters: Texture) -> None:
+    name = parameters.table_file
+    if name and not parameters.table:
+        raise ValueError(
+            f"No table is made that {name} could hold: tick the feature table, or name no file."
+        )
+    if name and Path(name).suffix.lower() != ".csv":
+        raise ValueError(f"Tables are written as .csv, not as {name}: give another name.")
 
 
 def check_same_shape(image: SpatialImage, labels: SpatialImage | None) -> None:

@@ -45,8 +45,13 @@ def as_json(table: pd.DataFrame) -> dict[str, Any]:
     rows = flat.to_numpy(dtype=float)
     return {
         "columns": list(flat.columns),
-        "rows": [[None if math.isnan(value) else round(value, 8) for value in row] for row in rows],
+        "rows": [[_short(value) for value in row] for row in rows],
     }
+
+
+def _short(value: float) -> float | None:
+    """Return eight digits, wherever the point is; JSON has no NaN."""
+    return float(f"{value:.8g}") if math.isfinite(value) else None
 
 
 def layer_features(table: pd.DataFrame) -> pd.DataFrame:
