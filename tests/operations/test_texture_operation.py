@@ -272,3 +272,11 @@ def test_the_operation_and_the_function_classify_alike(rgb):
         values, paint, ("residual",), channel_axis=axis, n_trees=5, seed=3
     )
     np.testing.assert_array_equal(theirs, ours)
+
+
+def test_the_recorded_table_keeps_every_digit_of_a_label(picture):
+    labels = np.where(np.arange(128) < 64, 2**31 - 1, 123456789) * np.ones((96, 1), int)
+    inputs = {"image": picture, "labels": SpatialImage(labels, "walls")}
+    table = results_of(texture, inputs, Texture(n_kernels=1))["walls features"].summary["table"]
+    assert table["columns"][:2] == ["image", "label"]
+    assert [row[:2] for row in table["rows"]] == [[0, 123456789], [0, 2**31 - 1]]

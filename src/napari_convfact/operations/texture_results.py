@@ -41,11 +41,12 @@ def kernels_result(bank: KernelBank) -> Result:
 
 def as_json(table: pd.DataFrame) -> dict[str, Any]:
     """Return a table that can be kept in the provenance record."""
-    flat = table.reset_index()
-    rows = flat.to_numpy(dtype=float)
+    # Images and labels are whole numbers, of which no digit may be lost.
+    keys = table.index.to_frame().to_numpy().tolist()
+    values = table.to_numpy(dtype=float)
     return {
-        "columns": list(flat.columns),
-        "rows": [[_short(value) for value in row] for row in rows],
+        "columns": [*table.index.names, *table.columns],
+        "rows": [[*key, *map(_short, row)] for key, row in zip(keys, values, strict=True)],
     }
 
 
