@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.operations import classify_pixels, texture
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.texture_parameters import ClassifyPixels, Texture
+from napari_convfact.texture.classifier import TextureClassifier
 from napari_convfact.texture.maps import residual_maps
+from napari_convfact.texture.pixel_classifier import PixelClassifier
 from napari_convfact.texture.pixels import classify_pixels as public_classify_pixels
 
 
@@ -280,3 +283,48 @@ def test_the_recorded_table_keeps_every_digit_of_a_label(picture):
     table = results_of(texture, inputs, Texture(n_kernels=1))["walls features"].summary["table"]
     assert table["columns"][:2] == ["image", "label"]
     assert [row[:2] for row in table["rows"]] == [[0, 123456789], [0, 2**31 - 1]]
+
+
+@pytest.fixture
+def painted(picture, tmp_path):
+    """The path of a classifier that was painted on the picture."""
+    paint = np.zeros(picture.data.shape, int)
+    paint[:9, :9], paint[-9:, -9:] = 1, 2
+    path = tmp_path / "walls.npz"
+    parameters = ClassifyPixels(local=False, gabor=False, intensity=True, n_trees=2)
+    inputs = {"image": picture, "labels": SpatialImage(paint, "paint")}
+    results_of(classify_pixels, inputs, replace(parameters, model_file=str(path)))
+    return path
+
+
+def test_a_classifier_of_other_features_is_refused(picture, painted):
+    classifier = PixelClassifier.load(painted)
+    replace(classifier, names=classifier.names[::-1]).save(painted)
+    with pytest.raises(ValueError, match="made in another way"):
+        results_of(classify_pixels, {"image": picture}, ClassifyPixels(model=str(painted)))
+
+
+@pytest.mark.parametrize(
+    ("load", "lost"),
+    [
+        (PixelClassifier.load, "n_trees"),
+        (KernelBank.load, "dilations"),
+        (TextureClassifier.load, "parameters"),
+    ],
+)
+def test_an_archive_of_another_version_is_refused_in_a_sentence(painted, tmp_path, load, lost):
+    bank = KernelBank(np.zeros((1, 3, 3))).save(tmp_path / "bank")
+    patches = np.random.default_rng(0).normal(size=(4, 16, 16))
+    model = TextureClassifier(1, dilations=(1,)).fit(patches, [0, 1, 0, 1])
+    saved = {
+        "n_trees": painted,
+        "dilations": bank,
+        "parameters": model.save(tmp_path / "model"),
+    }
+    with np.load(saved[lost]) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays["header"]))
+    del header[lost]
+    np.savez(saved[lost], **{**arrays, "header": np.array(json.dumps(header))})
+    with pytest.raises(ValueError, match=f"another version, without '{lost}'"):
+        load(saved[lost])

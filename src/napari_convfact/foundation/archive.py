@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -78,6 +79,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"A {type(value).__name__} cannot be written to an archive's header.")
+
+
+@contextmanager
+def complete_archive(path: str | Path, kind: str) -> Iterator[None]:
+    """Say of an archive of the right kind what it lacks, instead of a KeyError."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(
+            f"{Path(path).name} is a {kind} of another version, without {error}: save it again "
+            "with this one."
+        ) from None
 
 
 def archive_path(path: str | Path) -> Path:

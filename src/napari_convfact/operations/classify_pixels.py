@@ -73,6 +73,7 @@ def _apply(
 
     forest = yield from classifier.forest_job()
     computed = yield from features_job(image, settings_of(classifier, parameters), classifier.bank)
+    classifier.check_features(computed)
     labels, shares = yield from predict_job(forest, computed)
     probabilities = shares if parameters.probabilities else None
     return _results(image, labels, probabilities, tuple(classifier.classes), computed, {})

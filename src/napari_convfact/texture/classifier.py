@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
-from napari_convfact.foundation.archive import read_archive, write_archive
+from napari_convfact.foundation.archive import complete_archive, read_archive, write_archive
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import check_image
@@ -226,6 +226,11 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If there is no such file.
         """
         header, arrays = read_archive(path, _KIND)
+        with complete_archive(path, _KIND):
+            return cls._of(header, arrays)
+
+    @classmethod
+    def _of(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         parameters = header["parameters"]
         model = cls(**{**parameters, "dilations": tuple(parameters["dilations"])})
         bank = header["bank"]
