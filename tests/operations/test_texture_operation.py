@@ -328,3 +328,63 @@ def test_an_archive_of_another_version_is_refused_in_a_sentence(painted, tmp_pat
     np.savez(saved[lost], **{**arrays, "header": np.array(json.dumps(header))})
     with pytest.raises(ValueError, match=f"another version, without '{lost}'"):
         load(saved[lost])
+
+
+def test_local_models_alone_learn_no_bank():
+    flat = SpatialImage(np.zeros((32, 32)), "flat")  # of which nothing can be learned
+    off = dict.fromkeys((*texture.MAPS, "mosaic", "kernel_stack", "table"), False)
+    (result,) = run(texture.OPERATION.job({"image": flat}, Texture(predictability=True, **off)))
+    assert not result.data.any()
+    assert "kernels" not in result.summary
+
+
+@pytest.mark.parametrize("bank", ["learn", "gabor"])
+def test_a_flat_image_has_no_texture_to_learn(bank):
+    flat = SpatialImage(np.ones((3, 64, 64)), "flat")
+    with pytest.raises(ValueError, match="no texture to learn"):
+        run(texture.OPERATION.job({"image": flat}, Texture(bank=bank, n_kernels=4)))
+
+
+def test_paint_that_lies_on_no_value_is_said_to_be_left_out(picture):
+    values = picture.data.astype(np.float32)
+    values[:20] = np.nan
+    paint = np.zeros(values.shape, int)
+    paint[:5], paint[40:50, :20], paint[40:50, 90:] = 7, 2, 3
+    inputs = {"image": SpatialImage(values, "a"), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(local=False, gabor=False, intensity=True, n_trees=2)
+    summary = results_of(classify_pixels, inputs, parameters)["a classes"].summary
+    assert summary["left out"] == "Painted only where the image has no value: 7."
+
+
+def test_a_frame_without_any_value_changes_nothing_in_the_others(picture):
+    frames = np.stack([picture.data, picture.data[::-1]]).astype(np.float32)
+    holed = np.insert(frames, 1, np.nan, axis=0)
+    parameters = Texture(n_kernels=2, predictability=True)
+    expected = results_of(texture, {"image": SpatialImage(frames, "a")}, parameters)
+    found = results_of(texture, {"image": SpatialImage(holed, "a")}, parameters)
+    for name in ("a energies", "a novelty", "a assignment", "a predictability"):
+        values = np.moveaxis(found[name].data, -3, 0)
+        empty = 0 if name == "a assignment" else np.nan
+        np.testing.assert_array_equal(values[1], np.full_like(values[1], empty))
+        others = np.moveaxis(values[[0, 2]], 0, -3)
+        np.testing.assert_array_equal(others, expected[name].data)
+    rows = found["texture bank kernels"].summary["table"]["rows"]
+    same = expected["texture bank kernels"].summary["table"]["rows"]
+    assert [row[0] for row in rows] == [0, 1, 2]
+    assert set(rows[1][1:]) == {None}
+    assert [rows[0][1:], rows[2][1:]] == [row[1:] for row in same]
+
+
+def test_a_frame_without_any_value_has_no_class_and_no_row(picture):
+    frames = np.stack([picture.data, picture.data[::-1]]).astype(np.float32)
+    holed = np.insert(frames, 1, np.nan, axis=0)
+    paint = np.zeros(holed.shape, int)
+    paint[0, :20, :20], paint[2, :20, 90:], paint[1, 5, 5] = 1, 2, 1
+    inputs = {"image": SpatialImage(holed, "a"), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(gabor=False, residual=True, probabilities=True, n_trees=3)
+    found = results_of(classify_pixels, inputs, parameters)
+    assert not found["a classes"].data[1].any()
+    assert found["a classes"].data[[0, 2]].all()
+    assert np.isnan(found["a probabilities"].data[:, 1]).all()
+    table = results_of(texture, inputs, Texture(n_kernels=1))["p features"].summary["table"]
+    assert [row[:2] for row in table["rows"]] == [[0, 1], [2, 2]]

@@ -148,6 +148,10 @@ def learn_bank_job(
     for support in supports:
         moments = yield from moments_job(patches, support, boundary=boundary, device=place)
         problem, kept = normal_equations(moments, tie, ridge)
+        if not len(problem):
+            raise ValueError(
+                "All images are constant or full of missing values: there is no texture to learn."
+            )
         if method != "gabor" and len(problem) < n_kernels:
             raise ValueError(
                 f"{len(problem)} of {len(patches)} images or patches are neither constant nor "
