@@ -9,6 +9,7 @@ import tifffile
 
 import napari_convfact as cf
 from napari_convfact.cli import main
+from napari_convfact.kernels.bank import KernelBank
 
 
 @pytest.fixture
@@ -204,3 +205,32 @@ def test_every_operation_has_a_help_page(capsys):
             main([name, "--help"])
         assert stop.value.code == 0
         assert "usage: convfact" in capsys.readouterr().out
+
+
+def test_each_image_of_a_folder_keeps_its_own_table_and_bank(files):
+    folder = files / "textures"
+    folder.mkdir()
+    for seed, name in enumerate(("a.npy", "b.npy")):
+        np.save(folder / name, np.random.default_rng(seed).random((64, 64)))
+    table, bank = files / "t.csv", files / "bank.npz"
+    command = ["texture", str(folder), "-o", str(files / "maps"), "--n-kernels", "1"]
+    main([*command, "--table-file", str(table), "--bank-file", str(bank)])
+    assert not table.exists()
+    rows = [(files / f"t-{name}.csv").read_text() for name in "ab"]
+    assert rows[0] != rows[1]
+    for name in "ab":
+        kernels = KernelBank.load(files / f"bank-{name}.npz").kernels[0]
+        np.testing.assert_array_equal(np.load(files / "maps" / f"{name}-kernels.npy")[0], kernels)
+
+
+def test_a_table_that_is_there_is_not_written_over(files, capsys):
+    image, table = files / "noise.npy", files / "t.csv"
+    np.save(image, np.random.default_rng(0).random((64, 64)))
+    table.write_text("mine")
+    command = ["texture", str(image), "-o", str(files / "o.npy"), "--n-kernels", "1"]
+    assert main([*command, "--table-file", str(table)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert table.read_text() == "mine"
+    assert not (files / "o.npy").exists()
+    main([*command, "--table-file", str(table), "--overwrite"])
+    assert table.read_text().startswith("image,")

@@ -84,7 +84,7 @@ def test_the_table_is_shown_and_saved_and_on_the_labels(texture, qtbot, tmp_path
     widget.features.table.save(tmp_path / "features.csv")
     with (tmp_path / "features.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["label"] for row in rows] == ["1.0", "2.0"]
+    assert [row["label"] for row in rows] == ["1", "2"]
     name = features.columns[-1]
     np.testing.assert_allclose([float(r[name]) for r in rows], features[name], rtol=1e-4)
 
@@ -101,14 +101,19 @@ def test_a_saved_bank_is_applied_again(texture, qtbot, tmp_path):
     np.testing.assert_array_equal(first[0].data, third[0].data)
 
 
-def test_selected_layers_are_described_one_after_the_other(texture, qtbot):
+def test_selected_layers_are_described_one_after_the_other(texture, qtbot, tmp_path):
     viewer, widget = texture
     viewer.add_image(data.gravel()[:64, :64], name="path")
     viewer.layers.selection = {viewer.layers["wall"], viewer.layers["path"]}
-    widget.features.form.set_values(MAPS_OFF | {"bank": "gabor"})
+    files = {"bank_file": str(tmp_path / "bank.npz")}
+    widget.features.form.set_values(MAPS_OFF | {"bank": "gabor"} | files)
     widget.features.run_selected()
     qtbot.waitUntil(lambda: "path novelty" in viewer.layers, timeout=60_000)
     assert "wall novelty" in viewer.layers
+    assert sorted(path.name for path in tmp_path.glob("*.npz")) == [
+        "bank-path.npz",
+        "bank-wall.npz",
+    ]
 
 
 def test_paint_becomes_classes(texture, qtbot):

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.ndimage
 from skimage import data
 
 from napari_convfact.foundation.job import Step, run
@@ -10,7 +12,10 @@ from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.operations import classify_pixels, texture
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.operations.texture_parameters import ClassifyPixels, Texture
+from napari_convfact.texture.classifier import TextureClassifier
 from napari_convfact.texture.maps import residual_maps
+from napari_convfact.texture.pixel_classifier import PixelClassifier
+from napari_convfact.texture.pixels import classify_pixels as public_classify_pixels
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +231,160 @@ def test_both_jobs_can_be_cancelled(picture):
         job = operation.OPERATION.job({"image": picture, "labels": paint}, parameters)
         assert isinstance(next(job), Step)
         job.close()
+
+
+def test_the_recorded_table_keeps_small_numbers(picture):
+    dim = SpatialImage(picture.data * 1e-9, "dim")
+    only = {"assignment": False, "novelty": False, "mosaic": False, "kernel_stack": False}
+    record = results_of(texture, {"image": dim}, Texture(n_kernels=2, **only))
+    table = record["dim energies"].summary["table"]
+    row = dict(zip(table["columns"], table["rows"][0], strict=True))
+    own = {name: value for name, value in row.items() if name.endswith(" mse")}
+    assert len(own) == 2
+    maps = record["dim energies"].data
+    for value, energy in zip(own.values(), maps, strict=True):
+        # Windows of pixels near an edge count its mirror image.
+        assert value == pytest.approx(np.exp(energy).mean(), rel=0.05, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        (Texture(table=False, table_file="t.csv"), "tick the feature table"),
+        (Texture(table_file="t.parquet"), r"written as \.csv"),
+    ],
+)
+def test_a_table_file_that_would_not_hold_the_table_is_refused(picture, parameters, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        texture.OPERATION.plan({"image": picture}, parameters)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_the_operation_and_the_function_classify_alike(rgb):
+    rng = np.random.default_rng(0)
+    values = scipy.ndimage.gaussian_filter(rng.normal(size=(64, 64, 3)), (1, 1, 0))
+    values[5:9, 40:44] = np.nan
+    values = values if rgb else values[..., 0]
+    paint = np.zeros((64, 64), int)
+    paint[:10, :10], paint[50:, 50:] = 1, 2
+    inputs = {"image": SpatialImage(values, "a", rgb=rgb), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(local=False, gabor=False, residual=True, n_trees=5, seed=3)
+    theirs = results_of(classify_pixels, inputs, parameters)["a classes"].data
+    axis = -1 if rgb else None
+    ours = public_classify_pixels(
+        values, paint, ("residual",), channel_axis=axis, n_trees=5, seed=3
+    )
+    np.testing.assert_array_equal(theirs, ours)
+
+
+def test_the_recorded_table_keeps_every_digit_of_a_label(picture):
+    labels = np.where(np.arange(128) < 64, 2**31 - 1, 123456789) * np.ones((96, 1), int)
+    inputs = {"image": picture, "labels": SpatialImage(labels, "walls")}
+    table = results_of(texture, inputs, Texture(n_kernels=1))["walls features"].summary["table"]
+    assert table["columns"][:2] == ["image", "label"]
+    assert [row[:2] for row in table["rows"]] == [[0, 123456789], [0, 2**31 - 1]]
+
+
+@pytest.fixture
+def painted(picture, tmp_path):
+    """The path of a classifier that was painted on the picture."""
+    paint = np.zeros(picture.data.shape, int)
+    paint[:9, :9], paint[-9:, -9:] = 1, 2
+    path = tmp_path / "walls.npz"
+    parameters = ClassifyPixels(local=False, gabor=False, intensity=True, n_trees=2)
+    inputs = {"image": picture, "labels": SpatialImage(paint, "paint")}
+    results_of(classify_pixels, inputs, replace(parameters, model_file=str(path)))
+    return path
+
+
+def test_a_classifier_of_other_features_is_refused(picture, painted):
+    classifier = PixelClassifier.load(painted)
+    replace(classifier, names=classifier.names[::-1]).save(painted)
+    with pytest.raises(ValueError, match="made in another way"):
+        results_of(classify_pixels, {"image": picture}, ClassifyPixels(model=str(painted)))
+
+
+@pytest.mark.parametrize(
+    ("load", "lost"),
+    [
+        (PixelClassifier.load, "n_trees"),
+        (KernelBank.load, "dilations"),
+        (TextureClassifier.load, "parameters"),
+    ],
+)
+def test_an_archive_of_another_version_is_refused_in_a_sentence(painted, tmp_path, load, lost):
+    bank = KernelBank(np.zeros((1, 3, 3))).save(tmp_path / "bank")
+    patches = np.random.default_rng(0).normal(size=(4, 16, 16))
+    model = TextureClassifier(1, dilations=(1,)).fit(patches, [0, 1, 0, 1])
+    saved = {
+        "n_trees": painted,
+        "dilations": bank,
+        "parameters": model.save(tmp_path / "model"),
+    }
+    with np.load(saved[lost]) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays["header"]))
+    del header[lost]
+    np.savez(saved[lost], **{**arrays, "header": np.array(json.dumps(header))})
+    with pytest.raises(ValueError, match=f"another version, without '{lost}'"):
+        load(saved[lost])
+
+
+def test_local_models_alone_learn_no_bank():
+    flat = SpatialImage(np.zeros((32, 32)), "flat")  # of which nothing can be learned
+    off = dict.fromkeys((*texture.MAPS, "mosaic", "kernel_stack", "table"), False)
+    (result,) = run(texture.OPERATION.job({"image": flat}, Texture(predictability=True, **off)))
+    assert not result.data.any()
+    assert "kernels" not in result.summary
+
+
+@pytest.mark.parametrize("bank", ["learn", "gabor"])
+def test_a_flat_image_has_no_texture_to_learn(bank):
+    flat = SpatialImage(np.ones((3, 64, 64)), "flat")
+    with pytest.raises(ValueError, match="no texture to learn"):
+        run(texture.OPERATION.job({"image": flat}, Texture(bank=bank, n_kernels=4)))
+
+
+def test_paint_that_lies_on_no_value_is_said_to_be_left_out(picture):
+    values = picture.data.astype(np.float32)
+    values[:20] = np.nan
+    paint = np.zeros(values.shape, int)
+    paint[:5], paint[40:50, :20], paint[40:50, 90:] = 7, 2, 3
+    inputs = {"image": SpatialImage(values, "a"), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(local=False, gabor=False, intensity=True, n_trees=2)
+    summary = results_of(classify_pixels, inputs, parameters)["a classes"].summary
+    assert summary["left out"] == "Painted only where the image has no value: 7."
+
+
+def test_a_frame_without_any_value_changes_nothing_in_the_others(picture):
+    frames = np.stack([picture.data, picture.data[::-1]]).astype(np.float32)
+    holed = np.insert(frames, 1, np.nan, axis=0)
+    parameters = Texture(n_kernels=2, predictability=True)
+    expected = results_of(texture, {"image": SpatialImage(frames, "a")}, parameters)
+    found = results_of(texture, {"image": SpatialImage(holed, "a")}, parameters)
+    for name in ("a energies", "a novelty", "a assignment", "a predictability"):
+        values = np.moveaxis(found[name].data, -3, 0)
+        empty = 0 if name == "a assignment" else np.nan
+        np.testing.assert_array_equal(values[1], np.full_like(values[1], empty))
+        others = np.moveaxis(values[[0, 2]], 0, -3)
+        np.testing.assert_array_equal(others, expected[name].data)
+    rows = found["texture bank kernels"].summary["table"]["rows"]
+    same = expected["texture bank kernels"].summary["table"]["rows"]
+    assert [row[0] for row in rows] == [0, 1, 2]
+    assert set(rows[1][1:]) == {None}
+    assert [rows[0][1:], rows[2][1:]] == [row[1:] for row in same]
+
+
+def test_a_frame_without_any_value_has_no_class_and_no_row(picture):
+    frames = np.stack([picture.data, picture.data[::-1]]).astype(np.float32)
+    holed = np.insert(frames, 1, np.nan, axis=0)
+    paint = np.zeros(holed.shape, int)
+    paint[0, :20, :20], paint[2, :20, 90:], paint[1, 5, 5] = 1, 2, 1
+    inputs = {"image": SpatialImage(holed, "a"), "labels": SpatialImage(paint, "p")}
+    parameters = ClassifyPixels(gabor=False, residual=True, probabilities=True, n_trees=3)
+    found = results_of(classify_pixels, inputs, parameters)
+    assert not found["a classes"].data[1].any()
+    assert found["a classes"].data[[0, 2]].all()
+    assert np.isnan(found["a probabilities"].data[:, 1]).all()
+    table = results_of(texture, inputs, Texture(n_kernels=1))["p features"].summary["table"]
+    assert [row[:2] for row in table["rows"]] == [[0, 1], [2, 2]]

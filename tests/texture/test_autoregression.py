@@ -262,7 +262,7 @@ def test_the_input_is_not_changed(smooth):
         ({"radius": 0}, "radius must be"),
         ({"radius": (1, 1, 1)}, "radius must be"),
         ({"dilations": (0,)}, "dilation must be"),
-        ({"dilations": ()}, "dilations is empty"),
+        ({"dilations": ()}, "dilations must be"),
         ({"dilations": (12,)}, "do not fit"),
         ({"radius": 13}, "do not fit"),
         ({"tie": "isotropic"}, "tie must be one of"),
@@ -279,3 +279,35 @@ def test_the_input_is_not_changed(smooth):
 def test_bad_arguments_are_refused_in_a_sentence(rng, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         fit_autoregression(rng.normal(size=(20, 24)), **arguments)
+
+
+@pytest.mark.parametrize("factor", [1e-25, 1e-12, 1e12, 1e25])
+def test_very_small_and_very_large_contrasts_change_nothing(smooth, factor):
+    image = smooth.astype(np.float32)
+    fit, scaled = fit_autoregression(image), fit_autoregression(image * np.float32(factor))
+    np.testing.assert_allclose(scaled.r2, fit.r2, rtol=1e-6)
+    np.testing.assert_allclose(scaled.kernels, fit.kernels, atol=1e-5)
+
+
+def test_whittle_takes_an_image_without_any_noise():
+    checkerboard = np.indices((32, 32)).sum(axis=0) % 2
+    fit = fit_autoregression(checkerboard, estimator="whittle")
+    np.testing.assert_allclose(fit.r2, 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"dilations": 2}, "sequence of whole numbers"),
+        ({"channel_axis": 5}, "channel_axis is 5"),
+        ({"radius": 1.5}, "radius must be"),
+    ],
+)
+def test_numbers_of_the_wrong_kind_are_refused_in_a_sentence(smooth, arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fit_autoregression(smooth, **arguments)
+
+
+def test_images_of_different_numbers_of_axes_are_told_apart(smooth):
+    with pytest.raises(ValueError, match="image 1 has 3 axes, not 2"):
+        fit_autoregression([smooth, smooth[None]])

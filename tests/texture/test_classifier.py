@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -173,3 +174,26 @@ def test_end_to_end_needs_one_shape(split):
 def test_predicting_before_fitting_is_refused(split):
     with pytest.raises(NotFittedError):
         TextureClassifier().predict(split[0])
+
+
+def test_classes_may_come_as_objects(split, fitted):
+    names = pd.Series(np.array(["brick", "grass", "gravel"])[split[1]], dtype=object)
+    model = TextureClassifier(n_kernels=4).fit(split[0], names)
+    np.testing.assert_array_equal(model.predict(split[2]), fitted.predict(split[2]))
+
+
+def test_parameters_may_be_numbers_of_numpys(split, tmp_path):
+    settings = {"n_kernels": np.int64(2), "seed": np.int32(1), "learning_rate": np.float32(0.01)}
+    model = TextureClassifier(**settings).fit(split[0], split[1])
+    again = TextureClassifier.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict_proba(split[2]), model.predict_proba(split[2]))
+
+
+def test_brightness_is_no_cue_however_large(split, fitted):
+    bright = split[2].astype(np.float64) + 1e8
+    np.testing.assert_array_equal(fitted.predict(bright), fitted.predict(split[2]))
+
+
+def test_one_image_of_each_class_is_refused_in_a_sentence(split):
+    with pytest.raises(ValueError, match="one image of each class"):
+        TextureClassifier(n_kernels=1, radius=1, dilations=(1,)).fit(split[0][::20], split[1][::20])

@@ -194,3 +194,33 @@ def test_a_stack_has_the_rows_of_its_images(texture_patches, bank):
 def test_bad_arguments_are_refused_in_a_sentence(texture_patches, bank, arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         residual_features(texture_patches[0][0], bank, **arguments)
+
+
+@pytest.mark.parametrize("factor", [1e-25, 1e-10, 1e10, 1e25])
+def test_only_energies_follow_the_contrast(texture_patches, bank, factor):
+    patch = texture_patches[0][7]
+    table = residual_features(patch, bank)
+    scaled = residual_features(patch * np.float32(factor), bank)
+    for name in table:
+        power = {"mae": 1, "mse": 2, "var": 2}.get(name.split()[-1], 0)
+        expected = table[name][0] * factor**power
+        assert scaled[name][0] == pytest.approx(expected, rel=1e-3, abs=1e-3 * factor**power)
+
+
+def test_a_small_texture_on_a_large_offset_keeps_its_features(texture_patches, bank):
+    patch = texture_patches[0][7].astype(np.float64)
+    found = residual_features(1e7 + 0.01 * patch, bank, groups=("energy", "shape", "whiteness"))
+    expected = residual_features(0.01 * patch, bank, groups=("energy", "shape", "whiteness"))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_label_without_any_value_has_no_features_and_no_influence(texture_patches, bank):
+    patch = texture_patches[0][7] + 1000
+    labels = np.zeros(patch.shape, int)
+    labels[:32], labels[50:, 50:] = 1, 2
+    expected = residual_features(patch, bank, labels=np.where(labels == 1, 1, 0))
+    patch = np.where(labels == 2, np.nan, patch)
+    found = residual_features(patch, bank, labels=labels)
+    assert found.loc[(0, 2)].isna().all()
+    # The residuals near a hole see what it was filled with; label 1 is far from it.
+    np.testing.assert_allclose(found.loc[(0, 1)], expected.loc[(0, 1)], atol=1e-3)

@@ -144,8 +144,8 @@ def test_the_job_yields_often_enough_to_be_cancelled():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"sigma": 0}, "sigma and ridge must be positive"),
-        ({"ridge": 0}, "sigma and ridge must be positive"),
+        ({"sigma": 0}, "sigma must be at least 0.125"),
+        ({"ridge": 0}, "ridge must be positive"),
         ({"radius": 20, "dilations": (3,)}, "do not fit"),
         ({"tie": "isotropic"}, "tie must be one of"),
         ({"ndim": 3}, "axes"),
@@ -155,3 +155,28 @@ def test_the_job_yields_often_enough_to_be_cancelled():
 def test_bad_arguments_are_refused_in_a_sentence(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         local_autoregression(field(SYMMETRIC), **arguments)
+
+
+@pytest.mark.parametrize(("offset", "contrast"), [(1e7, 1e-2), (1e8, 1.0)])
+def test_a_small_texture_on_a_large_offset_keeps_its_models(offset, contrast):
+    image = field(SYMMETRIC).astype(np.float64)
+    expected = local_autoregression(image)
+    found = local_autoregression(offset + contrast * image)
+    np.testing.assert_allclose(found.predictability, expected.predictability, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [0, 1, 255, 65535])
+def test_there_is_nothing_to_predict_where_an_image_is_flat(level):
+    image = np.zeros((64, 160))
+    image[:, 80:] = level
+    image[:, :8] = np.random.default_rng(0).normal(size=(64, 8))
+    models = local_autoregression(image, sigma=2.0)
+    # Farther than two windows and the largest dilation from the step.
+    for side in (np.s_[..., 40:56], np.s_[..., 104:]):
+        assert not models.predictability[side].any()
+        assert not models.variance[side].any()
+
+
+def test_squares_that_single_precision_cannot_hold_are_refused():
+    with pytest.raises(ValueError, match="divide the image by its standard deviation"):
+        local_autoregression(field(SYMMETRIC).astype(np.float64) * 1e20)

@@ -161,3 +161,27 @@ def test_image_and_bank_must_match(image, bank):
         residual_maps(np.stack([image, image]), bank)
     with pytest.raises(ValueError, match="mix 3 channels"):
         residual_maps(image, KernelBank(np.zeros((1, 3, 3, 3))))
+
+
+@pytest.mark.parametrize("kind", ["log-energy", "novelty"])
+def test_a_small_texture_on_a_large_offset_keeps_its_maps(image, bank, kind):
+    found = residual_maps(1e7 + 0.01 * image, bank, kind=kind)
+    shift = 2 * np.log(0.01) if kind == "log-energy" else 0
+    np.testing.assert_allclose(found, residual_maps(image, bank, kind=kind) + shift, atol=1e-3)
+
+
+def test_novelty_knows_the_variance_of_dark_and_bright_parts():
+    rng = np.random.default_rng(0)
+    image = scipy.ndimage.gaussian_filter(rng.normal(size=(48, 160)), 1.5) * 10
+    image[:, 80:] += 30000
+    neighbours = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]])
+    sigma = 2.0
+
+    def pool(x):
+        return scipy.ndimage.gaussian_filter(x, sigma, mode="reflect", truncate=4)
+
+    residual = image - scipy.ndimage.convolve(image, neighbours, mode="reflect")
+    variance = pool((image - image.mean()) ** 2) - pool(image - image.mean()) ** 2
+    expected = np.log(pool(residual**2)) - np.log(variance)
+    found = residual_maps(image, KernelBank(neighbours[None]), sigma=sigma, kind="novelty")
+    np.testing.assert_allclose(found, np.minimum(expected, 0), atol=0.02)

@@ -133,3 +133,45 @@ def test_paint_where_the_image_has_no_values_teaches_nothing(hidden):
     image[(paint > 0) & (paint <= hidden)] = np.nan
     with pytest.raises(ValueError, match="where the image has values"):
         classify_pixels(image, paint, ("intensity",), n_trees=5)
+
+
+def test_where_there_is_no_value_there_is_no_probability(scene):
+    image, _, paint = scene
+    image = np.array(image, dtype=np.float32)
+    image[40:44, 50:60] = np.nan
+    dense, shares = classify_pixels(image, paint, n_trees=10, probabilities=True)
+    holes = np.isnan(image)
+    assert not dense[holes].any()
+    assert np.isnan(shares[:, holes]).all()
+    np.testing.assert_allclose(shares[:, ~holes].sum(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("features", [("local", "gabor"), ("residual", "intensity")])
+def test_a_large_offset_changes_no_features_but_the_mean(scene, features):
+    image = np.asarray(scene[0], dtype=np.float64)
+    image = (image - image.mean()) / image.std()
+    expected = run(pixel_features_job(image, features, seed=1))
+    found = run(pixel_features_job(image + 1e7, features, seed=1))
+    shift = np.array([1e7 * (name == "intensity: mean") for name in found.names])
+    maps = found.maps - shift[:, None, None]
+    rough = np.where(shift == 0, 2e-3, 1.0)  # float32 at 1e7
+    assert (np.abs(maps - expected.maps).max(axis=(1, 2)) <= rough).all()
+
+
+def test_small_images_learn_a_bank_of_their_own():
+    image = np.random.default_rng(0).normal(size=(40, 40))
+    paint = np.zeros((40, 40), int)
+    paint[:3], paint[-3:] = 1, 2
+    assert classify_pixels(image, paint, ("residual",), n_trees=3).shape == (40, 40)
+
+
+def test_an_image_that_is_too_thin_for_local_models_is_refused_in_a_sentence():
+    image, paint = np.ones((8, 40)), np.eye(8, 40, dtype=int)
+    paint[0, 0] = 2
+    with pytest.raises(ValueError, match="at least 9 pixels along each axis"):
+        classify_pixels(image, paint)
+
+
+def test_a_channel_axis_that_is_not_there_is_refused_in_a_sentence(scene):
+    with pytest.raises(ValueError, match="channel_axis is 5"):
+        classify_pixels(scene[0], scene[2], channel_axis=5)

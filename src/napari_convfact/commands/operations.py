@@ -18,6 +18,7 @@ from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.placement import placed
 from napari_convfact.operations.provenance import provenance
 from napari_convfact.operations.registry import OPERATIONS
+from napari_convfact.operations.written_files import check_written_files, with_files_for
 from napari_convfact.storage.formats import (
     ENDINGS,
     beside,
@@ -103,6 +104,8 @@ def run_on_images(
 
     The first result goes to `output`; further ones beside it, with their name added.
     """
+    if not (options.overwrite or options.joining):
+        check_written_files(parameters)
     if large_data.wants_tiles(operation, parameters, inputs, output, options):
         large_data.run_in_tiles(Request(operation, parameters, inputs, output), options)
         return
@@ -142,7 +145,8 @@ def _run_on_folder(
             continue
         try:
             inputs = {first.name: read_image(file), **fixed}
-            run_on_images(operation, parameters, inputs, target, options)
+            own = with_files_for(parameters, file.stem) if len(files) > 1 else parameters
+            run_on_images(operation, own, inputs, target, options)
         except (ValueError, RuntimeError, OSError) as error:
             failures.append(file.name)
             print(f"{file.name}: {' '.join(str(error).split())}", file=sys.stderr)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -33,7 +34,7 @@ def write_archive(
         The file that was written.
     """
     path = archive_path(path)
-    text = np.array(json.dumps({"kind": kind, **header}))
+    text = np.array(json.dumps({"kind": kind, **header}, default=_plain))
     contents: dict[str, Any] = {"header": text, **arrays}
     with path.open("wb") as file:
         np.savez_compressed(file, **contents)
@@ -71,6 +72,25 @@ def read_archive(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
             f"{path.name} is not a {kind}: choose a file that was saved as one."
         ) from None
     return header, arrays
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers and arrays of NumPy's as JSON has them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"A {type(value).__name__} cannot be written to an archive's header.")
+
+
+@contextmanager
+def complete_archive(path: str | Path, kind: str) -> Iterator[None]:
+    """Say of an archive of the right kind what it lacks, instead of a KeyError."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(
+            f"{Path(path).name} is a {kind} of another version, without {error}: save it again "
+            "with this one."
+        ) from None
 
 
 def archive_path(path: str | Path) -> Path:

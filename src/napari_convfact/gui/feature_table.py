@@ -49,7 +49,7 @@ class FeatureTable(QWidget):
         self._table.setHorizontalHeaderLabels([str(name) for name in columns])
         for i, row in enumerate(rows):
             for j, value in enumerate(row):
-                text = "" if value is None else f"{value:.5g}"
+                text = "" if value is None else _text(value)
                 self._table.setItem(i, j, QTableWidgetItem(text))
         self._table.resizeColumnsToContents()
         self.show()
@@ -69,3 +69,7 @@ class FeatureTable(QWidget):
             self.save(Path(name).with_suffix(".csv"))
         except OSError as error:
             show_error(str(error))
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.5g}"

@@ -41,6 +41,7 @@ from napari_convfact.gui.warm_up import warm_up
 from napari_convfact.operations.operation import Operation, Result, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
+from napari_convfact.operations.written_files import with_files_for
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -78,6 +79,7 @@ class OperationWidget(QWidget):
         self.tile_planner = TilePlanner(operation, self)
         self._running: Run | None = None
         self._waiting: list[dict[str, Layer]] = []
+        self._several = False
         self._newest: Layer | None = None
         self._settled: tuple[Parameters | None, dict[str, Any]] = None, {}
         self._build()
@@ -130,17 +132,22 @@ class OperationWidget(QWidget):
             and isinstance(layer, Image)
             and layer not in others
         ]
+        self._several = len(self._waiting) > 1
         if not self._waiting:
             show_error("Select the image layers to run on in the layer list first.")
         self._start_next()
 
     def _start_next(self) -> None:
         while self._waiting and not self.runner.busy:
-            self._start(self._waiting.pop(0))
+            layers = self._waiting.pop(0)
+            first = layers[self.operation.inputs[0].name]
+            self._start(layers, files_for=first.name if self._several else "")
 
-    def _start(self, layers: dict[str, Layer]) -> None:
+    def _start(self, layers: dict[str, Layer], *, files_for: str = "") -> None:
         try:
             parameters = self.form.parameters()
+            if files_for:
+                parameters = with_files_for(parameters, files_for)
             inputs = {name: spatial_image(layer) for name, layer in layers.items()}
             tiled = self._tiled_run(layers, inputs, parameters)
         except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from napari_convfact.foundation.archive import read_archive, write_archive
+from napari_convfact.foundation.archive import complete_archive, read_archive, write_archive
 from napari_convfact.foundation.validate import check_kernel
 
 _KIND = "kernel bank"
@@ -174,15 +174,16 @@ class KernelBank:
             If there is no such file.
         """
         header, arrays = read_archive(path, _KIND)
-        return cls(
-            arrays["kernels"],
-            tuple(header["names"]),
-            header["ndim"],
-            tuple(header["dilations"]),
-            arrays.get("usage"),
-            arrays.get("explained"),
-            header["metadata"],
-        )
+        with complete_archive(path, _KIND):
+            return cls(
+                arrays["kernels"],
+                tuple(header["names"]),
+                header["ndim"],
+                tuple(header["dilations"]),
+                arrays.get("usage"),
+                arrays.get("explained"),
+                header["metadata"],
+            )
 
     @classmethod
     def from_checkpoint(

@@ -15,7 +15,7 @@ from napari_convfact.foundation.files import check_file, check_folder
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
-from napari_convfact.operations.texture import check_same_shape, frames_of
+from napari_convfact.operations.texture import check_same_shape, frames_of, with_values
 from napari_convfact.operations.texture_parameters import ClassifyPixels
 
 if TYPE_CHECKING:
@@ -57,11 +57,15 @@ def _learn(
     )
     if parameters.model_file:
         _classifier(image, paint, computed, bank, parameters).save(parameters.model_file)
+    lost = set(np.unique(paint[paint != 0]).tolist()) - set(found.classes)
     best = dict(list(found.importances.items())[:_SHOWN])
     summary = {
         "painted (%)": round(100 * float((paint != 0).mean()), 4),
         "importances": {name: round(value, 4) for name, value in best.items()},
     }
+    if lost:
+        which = ", ".join(map(str, sorted(lost)))
+        summary["left out"] = f"Painted only where the image has no value: {which}."
     return _results(image, found.labels, found.probabilities, found.classes, computed, summary)
 
 
@@ -73,6 +77,7 @@ def _apply(
 
     forest = yield from classifier.forest_job()
     computed = yield from features_job(image, settings_of(classifier, parameters), classifier.bank)
+    classifier.check_features(computed)
     labels, shares = yield from predict_job(forest, computed)
     probabilities = shares if parameters.probabilities else None
     return _results(image, labels, probabilities, tuple(classifier.classes), computed, {})
@@ -156,9 +161,11 @@ def features_job(
     from napari_convfact.texture.pixel_features import PixelFeatures, pixel_features_job
 
     ndim = parameters.ndim
-    parts = []
-    for frame in _frames(image, ndim):
-        part = yield from pixel_features_job(
+    frames = _frames(image, ndim)
+    parts: dict[int, PixelFeatures] = {}
+    for number in with_values(frames):
+        frame = frames[number]
+        parts[number] = yield from pixel_features_job(
             frame,
             _features(parameters),
             bank=bank,
@@ -167,15 +174,19 @@ def features_job(
             seed=parameters.seed,
             device=parameters.device,
         )
-        parts.append(part)
+    first = next(iter(parts.values()))
+    nothing = PixelFeatures(
+        np.zeros_like(first.maps), first.names, np.ones(first.maps.shape[1:], bool)
+    )
+    found = [parts.get(number, nothing) for number in range(len(frames))]
     shape = tuple(image.data.shape[: image.ndim])
-    maps = np.stack([part.maps for part in parts], axis=1).reshape(-1, *shape)
+    maps = np.stack([part.maps for part in found], axis=1).reshape(-1, *shape)
     missing = None
-    if any(part.missing is not None for part in parts):
+    if any(part.missing is not None for part in found):
         empty = np.zeros(shape[image.ndim - ndim :], dtype=bool)
-        masks = [empty if part.missing is None else part.missing for part in parts]
+        masks = [empty if part.missing is None else part.missing for part in found]
         missing = np.stack(masks).reshape(shape)
-    return PixelFeatures(maps, parts[0].names, missing)
+    return PixelFeatures(maps, first.names, missing)
 
 
 def _bank(
@@ -191,7 +202,12 @@ def _bank(
     from napari_convfact.texture.pixel_features import own_bank_job
 
     planes = frames.reshape(-1, *frames.shape[2:]) if image.rgb else frames
-    return (yield from own_bank_job(planes, ndim=parameters.ndim, device=parameters.device))
+    planes = planes[with_values(planes)]
+    return (
+        yield from own_bank_job(
+            planes, ndim=parameters.ndim, seed=parameters.seed, device=parameters.device
+        )
+    )
 
 
 def check_inputs(inputs: Mapping[str, SpatialImage], parameters: ClassifyPixels) -> None:

@@ -44,6 +44,8 @@ class Field:
     when : mapping of str to tuple, optional
         The values of other parameters for which this one has a meaning,
         as ``{"method": ("wiener", "tikhonov")}``.
+    writes : str
+        The ending of the file that is written where the text says; empty for other parameters.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Field:
     suggestions: tuple[str, ...] = ()
     group: str = ""
     when: Mapping[str, tuple[Any, ...]] | None = None
+    writes: str = ""
 
 
 @dataclass(frozen=True)

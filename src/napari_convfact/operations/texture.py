@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_convfact.operations.texture_results import (
     kernels_result,
     layer_features,
     mosaic_result,
+    numbered,
     with_summary,
 )
 
@@ -42,25 +44,40 @@ def job(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Job[list[Res
     check_inputs(inputs, parameters)
     image = inputs["image"]
     frames = frames_of(luminance(image), parameters.ndim)
-    bank = yield from bank_job(inputs, frames, parameters)
-    if parameters.bank_file:
-        bank.save(parameters.bank_file)
+    bank = None
+    if _needs_bank(parameters):
+        bank = yield from bank_job(inputs, frames, parameters)
+        if parameters.bank_file:
+            bank.save(parameters.bank_file)
     results: list[Result] = []
     for name in MAPS:
-        if getattr(parameters, name):
+        if bank and getattr(parameters, name):
             kind = name.replace("_", "-")
             result = yield from _maps(kind, frames, bank, image, parameters)
             results.append(result)
     if parameters.predictability:
         result = yield from _predictability(frames, image, parameters)
         results.append(result)
-    if parameters.mosaic:
+    if bank and parameters.mosaic:
         results.append(mosaic_result(bank))
-    if parameters.kernel_stack:
+    if bank and parameters.kernel_stack:
         results.append(kernels_result(bank))
-    if parameters.table:
+    if bank and parameters.table:
         results += yield from _table(inputs, frames, bank, parameters, results)
     return with_summary(results, bank, image)
+
+
+def with_values(frames: np.ndarray) -> list[int]:
+    """Return which frames have any value; all where none has, for others to refuse them."""
+    numbers = [i for i, frame in enumerate(frames) if np.isfinite(frame).any()]
+    return numbers or list(range(len(frames)))
+
+
+def _needs_bank(parameters: Texture) -> bool:
+    """Local models alone need none."""
+    return bool(parameters.bank_file) or any(
+        getattr(parameters, name) for name in _OUTPUTS if name != "predictability"
+    )
 
 
 def frames_of(data: Any, ndim: int) -> np.ndarray:
@@ -87,7 +104,7 @@ def bank_job(
 
     return (
         yield from learn_bank_job(
-            frames,
+            frames[with_values(frames)],
             parameters.n_kernels,
             method="gabor" if kind == "gabor" else parameters.method,
             radius=parameters.radius,
@@ -118,13 +135,16 @@ def _maps(
 ) -> Job[Result]:
     from napari_convfact.texture.maps import residual_maps_job
 
-    maps = []
-    for frame in frames:
-        values = yield from residual_maps_job(
+    stacked = kind in ("log-energy", "residual")
+    shape = (len(bank), *frames.shape[1:]) if stacked else frames.shape[1:]
+    labels = kind == "assignment"
+    nothing = np.full(shape, 0 if labels else np.nan, np.int32 if labels else np.float32)
+    maps = [nothing] * len(frames)
+    for number in with_values(frames):
+        frame = frames[number]
+        maps[number] = yield from residual_maps_job(
             frame, bank, sigma=parameters.sigma, kind=kind, device=parameters.device
         )
-        maps.append(values)
-    stacked = kind in ("log-energy", "residual")
     return Result(
         _unframed(np.stack(maps, axis=1 if stacked else 0), image, parameters.ndim, stacked),
         f"{image.name} {WORDS.get(kind, kind)}",
@@ -137,16 +157,18 @@ def _maps(
 def _predictability(frames: np.ndarray, image: SpatialImage, parameters: Texture) -> Job[Result]:
     from napari_convfact.texture.local import local_autoregression_job
 
-    shares = []
-    for frame in frames:
+    dilations = whole_numbers(parameters.dilations, "dilations")
+    nothing = np.full((len(dilations), *frames.shape[1:]), np.nan, np.float32)
+    shares = [nothing] * len(frames)
+    for number in with_values(frames):
         models = yield from local_autoregression_job(
-            frame,
-            dilations=whole_numbers(parameters.dilations, "dilations"),
+            frames[number],
+            dilations=dilations,
             sigma=parameters.sigma,
             tie=parameters.tie,
             device=parameters.device,
         )
-        shares.append(models.predictability)
+        shares[number] = models.predictability
     return Result(
         _unframed(np.stack(shares, axis=1), image, parameters.ndim, stacked=True),
         f"{image.name} predictability",
@@ -174,9 +196,14 @@ def _table(
 
     labels = inputs.get("labels")
     frames_of_labels = None if labels is None else frames_of(labels.data, parameters.ndim)
+    used = with_values(frames)
     table = yield from residual_features_job(
-        frames, bank, labels=frames_of_labels, device=parameters.device
+        frames[used],
+        bank,
+        labels=None if frames_of_labels is None else frames_of_labels[used],
+        device=parameters.device,
     )
+    table = numbered(table, used, len(frames))
     if parameters.table_file:
         table.to_csv(parameters.table_file)
     summary = {"table": as_json(table)}
@@ -208,6 +235,7 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Non
     whole_numbers(parameters.dilations, "dilations")
     for path in filter(None, (parameters.bank_file, parameters.table_file)):
         check_folder(path)
+    _check_table_file(parameters)
     kind = bank_kind(inputs, parameters)
     if kind == "file":
         if not parameters.file:
@@ -223,6 +251,16 @@ def check_inputs(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Non
             )
     labels = inputs.get("labels")
     check_same_shape(image, labels)
+
+
+def _check_table_file(parameters: Texture) -> None:
+    name = parameters.table_file
+    if name and not parameters.table:
+        raise ValueError(
+            f"No table is made that {name} could hold: tick the feature table, or name no file."
+        )
+    if name and Path(name).suffix.lower() != ".csv":
+        raise ValueError(f"Tables are written as .csv, not as {name}: give another name.")
 
 
 def check_same_shape(image: SpatialImage, labels: SpatialImage | None) -> None:
@@ -247,9 +285,8 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: Texture) -> Plan:
         "file": "Takes the saved bank.",
     }
     axes = image.last_axes(parameters.ndim)
-    text = (
-        f"{parameters.ndim}-D over {axes}. {banks[kind]} {choose_device(parameters.device).reason}"
-    )
+    bank = banks[kind] if _needs_bank(parameters) else "Needs no bank."
+    text = f"{parameters.ndim}-D over {axes}. {bank} {choose_device(parameters.device).reason}"
     count = len(inputs["kernels"].data) if kind == "layer" else parameters.n_kernels
     count *= len(whole_numbers(parameters.dilations, "dilations")) if kind == "learn" else 1
     return Plan(text, _memory(image, parameters, count))

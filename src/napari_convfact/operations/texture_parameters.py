@@ -141,11 +141,21 @@ class Texture(Parameters):
     ] = True
     table_file: Annotated[
         str,
-        Field("Table file", "Where to write the table (.csv); empty: nowhere.", advanced=True),
+        Field(
+            "Table file",
+            "Where to write the table (.csv); empty: nowhere.",
+            advanced=True,
+            writes=".csv",
+        ),
     ] = ""
     bank_file: Annotated[
         str,
-        Field("Save bank", "Where to write the bank (.npz); empty: nowhere.", advanced=True),
+        Field(
+            "Save bank",
+            "Where to write the bank (.npz); empty: nowhere.",
+            advanced=True,
+            writes=".npz",
+        ),
     ] = ""
     device: Device = "auto"
 
@@ -227,6 +237,7 @@ class ClassifyPixels(Parameters):
             "Save classifier",
             "Where to write the classifier (.npz); empty: nowhere.",
             advanced=True,
+            writes=".npz",
         ),
     ] = ""
     seed: Annotated[

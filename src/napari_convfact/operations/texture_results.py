@@ -39,14 +39,32 @@ def kernels_result(bank: KernelBank) -> Result:
     )
 
 
+def numbered(table: pd.DataFrame, used: list[int], count: int) -> pd.DataFrame:
+    """Return the table of some images with their numbers; without labels the others are NaN."""
+    if len(used) == count:
+        return table
+    if table.index.nlevels == 1:
+        return table.set_axis(used).reindex(range(count)).rename_axis("image")
+    import pandas as pd
+
+    pairs = [(used[image], label) for image, label in table.index]
+    return table.set_axis(pd.MultiIndex.from_tuples(pairs, names=table.index.names))
+
+
 def as_json(table: pd.DataFrame) -> dict[str, Any]:
     """Return a table that can be kept in the provenance record."""
-    flat = table.reset_index()
-    rows = flat.to_numpy(dtype=float)
+    # Images and labels are whole numbers, of which no digit may be lost.
+    keys = table.index.to_frame().to_numpy().tolist()
+    values = table.to_numpy(dtype=float)
     return {
-        "columns": list(flat.columns),
-        "rows": [[None if math.isnan(value) else round(value, 8) for value in row] for row in rows],
+        "columns": [*table.index.names, *table.columns],
+        "rows": [[*key, *map(_short, row)] for key, row in zip(keys, values, strict=True)],
     }
+
+
+def _short(value: float) -> float | None:
+    """Return eight digits, wherever the point is; JSON has no NaN."""
+    return float(f"{value:.8g}") if math.isfinite(value) else None
 
 
 def layer_features(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,10 +81,12 @@ def _explained(shares: np.ndarray) -> str:
     return f"{len(shares)} kernels explain {last}, the first alone {100 * shares[0]:.1f} %."
 
 
-def with_summary(results: list[Result], bank: KernelBank, image: SpatialImage) -> list[Result]:
+def with_summary(
+    results: list[Result], bank: KernelBank | None, image: SpatialImage
+) -> list[Result]:
     """Add to each result what is known of the bank."""
-    summary: dict[str, Any] = {"kernels": len(bank)}
-    if bank.explained is not None and bank.usage is not None:
+    summary: dict[str, Any] = {} if bank is None else {"kernels": len(bank)}
+    if bank is not None and bank.explained is not None and bank.usage is not None:
         summary["explained"] = round(float(bank.explained[-1]), 6)
         summary["usage"] = [round(float(share), 4) for share in bank.usage]
         summary["explained_by_first"] = [round(float(share), 6) for share in bank.explained]

@@ -24,7 +24,8 @@ def autocorrelation_moments(x: Tensor, support: Support) -> Moments:
     spectrum.flatten(2)[..., 0] = 0
     reach = [2 * r for r in support.radius]
     if support.channels == 1:
-        power = (spectrum.real.square() + spectrum.imag.square())[:, :, None].double()
+        # Squares of large values fit into double precision only.
+        power = (spectrum.real.double().square() + spectrum.imag.double().square())[:, :, None]
     else:
         spectrum = spectrum.to(torch.complex128)
         power = spectrum[:, :, None].conj() * spectrum[:, None]

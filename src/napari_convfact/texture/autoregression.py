@@ -14,7 +14,7 @@ from napari_convfact.texture.images import texture_images
 from napari_convfact.texture.measure import BOUNDARIES, moments_job
 from napari_convfact.texture.moments import Moments
 from napari_convfact.texture.spectrum import ar_spectrum
-from napari_convfact.texture.support import TIES, make_support
+from napari_convfact.texture.support import TIES, make_supports
 from napari_convfact.texture.whittle import whittle_weights
 
 Tie = Literal["full", "symmetric", "ring", "causal"]
@@ -179,9 +179,7 @@ def autoregression_job(
     channels = checked[0].data.shape[0]
     if estimator == "whittle" and channels > 1:
         raise ValueError("estimator='whittle' takes one channel: fit the channels separately.")
-    supports = [make_support(radius, dilation, ndim, channels) for dilation in dilations]
-    if not supports:
-        raise ValueError("dilations is empty: give at least one, as (1,).")
+    supports = make_supports(radius, dilations, ndim, channels)
     place = choose_device(device, dtype="float64").name
     moments, weights = [], []
     for support in supports:

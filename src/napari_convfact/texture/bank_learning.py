@@ -15,7 +15,7 @@ from napari_convfact.texture.clusters import NormalEquations, greedy_cover, mixt
 from napari_convfact.texture.images import TextureImage, cut_patches, texture_images
 from napari_convfact.texture.measure import moments_job
 from napari_convfact.texture.moments import Moments
-from napari_convfact.texture.support import Support, make_support
+from napari_convfact.texture.support import Support, make_supports
 
 Method = Literal["em", "kmeans", "greedy", "pca", "class", "gabor"]
 METHODS = ("em", "kmeans", "greedy", "pca", "class", "gabor")
@@ -140,7 +140,7 @@ def learn_bank_job(
         raise ValueError(f"n_kernels must be a positive whole number, not {n_kernels!r}.")
     checked = texture_images(images, ndim=ndim)
     classes = _classes(labels, len(checked), method, n_kernels)
-    supports = [make_support(radius, dilation, ndim) for dilation in dilations]
+    supports = make_supports(radius, dilations, ndim)
     place = choose_device(device, dtype="float64").name
     reach = tuple(max(axis) for axis in zip(*(support.reach for support in supports), strict=True))
     patches, origin = _patches(checked, patch_size, n_kernels, 4 * max(reach) + 1)
@@ -148,6 +148,10 @@ def learn_bank_job(
     for support in supports:
         moments = yield from moments_job(patches, support, boundary=boundary, device=place)
         problem, kept = normal_equations(moments, tie, ridge)
+        if not len(problem):
+            raise ValueError(
+                "All images are constant or full of missing values: there is no texture to learn."
+            )
         if method != "gabor" and len(problem) < n_kernels:
             raise ValueError(
                 f"{len(problem)} of {len(patches)} images or patches are neither constant nor "

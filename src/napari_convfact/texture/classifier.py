@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
-from napari_convfact.foundation.archive import read_archive, write_archive
+from napari_convfact.foundation.archive import complete_archive, read_archive, write_archive
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import check_image
@@ -24,7 +24,7 @@ from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.bank_learning import learn_bank_job
 from napari_convfact.texture.end_to_end import ResidualNetwork, train_job
 from napari_convfact.texture.features import residual_features_job
-from napari_convfact.texture.images import split_stack
+from napari_convfact.texture.images import split_stack, working_dtype
 
 _KIND = "texture classifier"
 # Everything but what follows the contrast of an image.
@@ -226,6 +226,11 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If there is no such file.
         """
         header, arrays = read_archive(path, _KIND)
+        with complete_archive(path, _KIND):
+            return cls._of(header, arrays)
+
+    @classmethod
+    def _of(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         parameters = header["parameters"]
         model = cls(**{**parameters, "dilations": tuple(parameters["dilations"])})
         bank = header["bank"]
@@ -258,7 +263,8 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Check and standardize images: neither brightness nor contrast is a cue."""
         images = []
         for index, array in enumerate(split_stack(X, self.ndim, "image")):
-            data = check_image(array, name=f"image {index}", missing="fill").data
+            name, dtype = f"image {index}", working_dtype(array)
+            data = check_image(array, name=name, missing="fill", dtype=dtype).data
             deviation = data.std(dtype=np.float64)
             centred = data - data.mean(dtype=np.float64)
             images.append((centred / (deviation if deviation > 0 else 1)).astype(np.float32))
@@ -295,6 +301,8 @@ class TextureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _head(name: str, codes: np.ndarray) -> Pipeline:
     if name == "lda":
+        if len(codes) <= codes.max() + 1:
+            raise ValueError("There is one image of each class: give more of at least one.")
         return make_pipeline(
             StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         )
@@ -309,6 +317,8 @@ def _classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(y)
     if values.shape != (count,):
         raise ValueError(f"There are {count} images but classes of shape {values.shape}.")
+    if values.dtype.kind == "O" and all(isinstance(value, str) for value in values):
+        values = values.astype(str)
     if values.dtype.kind not in "biuU":
         raise ValueError(f"Classes are whole numbers or text, but these are {values.dtype}.")
     classes, codes = np.unique(values, return_inverse=True)

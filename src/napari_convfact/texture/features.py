@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("energy", "shape", "whiteness", "blocks", "usage", "model", "anisotropy")
 _PER_KERNEL = ("energy", "shape", "whiteness", "blocks")
+# What follows the contrast, and with which power.
+_FOLLOWS = {"mae": 1, "mse": 2, "var": 2}
 # Residuals are kept in blocks of about this many values, and so many regions make a step.
 _BLOCK = 2**24
 _REGIONS = 64
@@ -187,7 +189,7 @@ class _Recipe:
         """
         if not self.groups:
             return np.empty((len(images) * len(regions), 0))
-        x = self._centred(images, regions)
+        x, scale = self._centred(images, regions)
         columns: list[dict[str, list[Tensor]]] = [{} for _ in regions]
         least, winner = torch.full_like(x, torch.inf), torch.zeros_like(x, dtype=torch.int64)
         length = max(1, _BLOCK // x.numel())
@@ -198,7 +200,8 @@ class _Recipe:
                 if number % _REGIONS == 0:
                     yield Step(first, len(self.bank), "Residuals of the bank")
                 for name, values in self._statistics(x, stack, region).items():
-                    columns[number].setdefault(name, []).append(values.cpu())
+                    units = scale ** _FOLLOWS.get(name, 0)
+                    columns[number].setdefault(name, []).append(values.cpu().double() * units)
             if "usage" in self.groups:
                 values, index = stack.abs().min(dim=0)
                 winner = torch.where(values < least, first + index, winner)
@@ -207,15 +210,30 @@ class _Recipe:
         for row, region in zip(joined, regions, strict=True):
             self._compare(row, winner, region)
         self.names = [f"{kernel} {name}" for name in joined[0] for kernel in self.bank.names]
-        return np.concatenate([torch.cat(list(row.values())).numpy().T for row in joined])
+        rows = [torch.cat(list(row.values())).numpy().T for row in joined]
+        # A region without any value is not one of zeros.
+        empty = [not region.weight.any() for region in regions]
+        return np.concatenate(
+            [np.full_like(row, np.nan) if no else row for row, no in zip(rows, empty, strict=True)]
+        )
 
-    def _centred(self, images: Sequence[TextureImage], regions: Sequence[_Region]) -> Tensor:
-        """Return the images ``(images, *n)`` less the mean of their regions' means."""
-        data = np.stack([image.data[0] for image in images]).astype(np.float32)
-        axes = tuple(range(1, data.ndim))
-        means = [(data[:, *region.window] * region.weight).sum(axis=axes) for region in regions]
-        mean = np.mean(means, axis=0).astype(np.float32)
-        return torch.as_tensor(data - mean.reshape(-1, *(1,) * len(axes)), device=self.device)
+    def _centred(
+        self, images: Sequence[TextureImage], regions: Sequence[_Region]
+    ) -> tuple[Tensor, Tensor]:
+        """Return images ``(images, *n)`` less the mean of their regions' means, and their units.
+
+        The units, float64 ``(images,)``, are powers of two: nothing is rounded, and neither
+        small nor large numbers leave float32 when they are squared.
+        """
+        stack = np.empty((len(images), *images[0].shape), np.float32)
+        units = np.ones(len(images))
+        for number, image in enumerate(images):
+            data = image.data[0]
+            means = [(data[r.window] * r.weight).sum() for r in regions if r.weight.any()]
+            centred = np.subtract(data, np.mean(means) if means else 0.0, dtype=np.float64)
+            units[number] = 2.0 ** np.frexp(np.abs(centred).max())[1]
+            stack[number] = centred / units[number]
+        return torch.as_tensor(stack, device=self.device), torch.as_tensor(units)
 
     def _statistics(self, x: Tensor, stack: Tensor, region: _Region) -> dict[str, Tensor]:
         """Return what is known of each residual for itself, ``(kernels, images)`` each."""

@@ -13,6 +13,8 @@ from napari_convfact.foundation.validate import CheckedImage, check_image
 
 # float32 holds these exactly; everything else is kept in float64.
 _EXACT_IN_FLOAT32 = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
+# Squares of these, and sums of squares, still fit into float32.
+_LARGEST = 1e17
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def texture_images(
     """
     if ndim not in (1, 2, 3):
         raise ValueError(f"ndim must be 1, 2 or 3, not {ndim!r}.")
+    check_channel_axis(channel_axis, ndim + 1)
     checked = _check(images, ndim + (channel_axis is not None))
     masks = _masks(mask, ndim, len(checked))
     return [
@@ -78,10 +81,20 @@ def texture_images(
     ]
 
 
+def check_channel_axis(channel_axis: int | None, axes: int) -> None:
+    """Raise a ValueError unless an image of so many axes has this one."""
+    if channel_axis is not None and not -axes <= channel_axis < axes:
+        raise ValueError(
+            f"channel_axis is {channel_axis}, but an image with its channels has {axes} axes: "
+            f"give a number from {-axes} to {axes - 1}."
+        )
+
+
 def split_stack(images: Any, axes: int, name: str) -> Iterator[np.ndarray]:
     """Yield the images of an array or a sequence, each of which has `axes` axes."""
     stack: Iterable[Any]
-    if isinstance(images, (list, tuple)) and images and np.ndim(images[0]) == axes:
+    ndims = {np.ndim(image) for image in images} if isinstance(images, (list, tuple)) else set()
+    if ndims and (len(ndims) > 1 or axes in ndims):
         stack = images
     else:
         array = np.asarray(images)
@@ -101,15 +114,17 @@ def _check(images: Any, axes: int) -> list[CheckedImage]:
     arrays = list(split_stack(images, axes, "image"))
     if isinstance(images, np.ndarray) and images.dtype.kind in "biuf" and np.isfinite(images).all():
         # One look at a stack of small images costs less than one at each.
-        stack = check_image(images, name="stack of images", dtype=_working_dtype(images)).data
+        stack = check_image(images, name="stack of images", dtype=working_dtype(images)).data
         return [CheckedImage(image) for image in stack.reshape(-1, *stack.shape[-axes:])]
     return [
-        check_image(array, name=f"image {index}", missing="fill", dtype=_working_dtype(array))
+        check_image(array, name=f"image {index}", missing="fill", dtype=working_dtype(array))
         for index, array in enumerate(arrays)
     ]
 
 
-def _working_dtype(array: np.ndarray) -> str:
+def working_dtype(array: Any) -> str:
+    """Return the type in which no digit of an image is lost before its mean is removed."""
+    array = np.asarray(array)
     return "float32" if array.dtype.name in _EXACT_IN_FLOAT32 else "float64"
 
 
@@ -147,6 +162,24 @@ def _check_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if not (np.isfinite(weight).all() and weight.min() >= 0):
         raise ValueError("The mask has weights that are negative or not finite.")
     return weight
+
+
+def less_offset(data: np.ndarray, offset: float | np.ndarray) -> np.ndarray:
+    """Subtract in double precision; return float32, in which a small texture is then kept.
+
+    Raises
+    ------
+    ValueError
+        If squares of what is left would not fit into float32.
+    """
+    centred = np.subtract(data, offset, dtype=np.float64)
+    largest = float(np.abs(centred).max(initial=0.0))
+    if largest > _LARGEST:
+        raise ValueError(
+            f"The image's values differ by up to {largest:.3g}, whose square does not fit into "
+            "float32: divide the image by its standard deviation first."
+        )
+    return centred.astype(np.float32)
 
 
 def cut_patches(image: TextureImage, size: int) -> list[TextureImage]:

@@ -14,10 +14,13 @@ from napari_convfact.convolution.boundary import crop, pad
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import CheckedImage, check_image
+from napari_convfact.texture.images import less_offset, working_dtype
 from napari_convfact.texture.pooling import GaussianPool
-from napari_convfact.texture.support import Support, make_support
+from napari_convfact.texture.support import Support, make_supports
 
 _TINY = float(np.finfo(np.float32).tiny)
+# Means of float32 differ from equal values by less than this share.
+_ROUNDING = 16 * float(np.finfo(np.float32).eps)
 # So many pixels are solved together: their maps fit into the cache.
 _BLOCK = 2**16
 
@@ -164,22 +167,23 @@ def local_autoregression_job(
     device: str = "auto",
 ) -> Job[LocalAutoregression]:
     """Generate the steps of `local_autoregression`."""
-    checked = check_image(image, missing="fill", ndim=ndim or 1)
+    checked = check_image(image, missing="fill", ndim=ndim or 1, dtype=working_dtype(image))
     axes = checked.data.ndim
     if axes > 3 or axes != (ndim or axes):
         raise ValueError(f"The image has {axes} axes, but {ndim or 'at most 3'} are needed.")
-    supports = tuple(make_support(radius, dilation, axes) for dilation in dilations)
+    supports = make_supports(radius, dilations, axes)
     for support in supports:
         support.check_fits(checked.data.shape)
         support.groups(tie)
     pool = GaussianPool(sigma, axes)
-    if min(pool.reach) < 1 or not ridge > 0:
-        raise ValueError(f"sigma and ridge must be positive, not {sigma!r} and {ridge!r}.")
+    if min(pool.reach) < 1:
+        raise ValueError(f"sigma must be at least 0.125 pixels for local models, not {sigma!r}.")
+    if not ridge > 0:
+        raise ValueError(f"ridge must be positive, not {ridge!r}.")
     place = choose_device(device).name
-    x = torch.as_tensor(checked.data, device=place)
     # Rounding must not depend on the brightness.
-    x = x - x.flatten()[0]
-    x = x - pool(x)
+    x = torch.as_tensor(less_offset(checked.data, checked.data.flat[0]), device=place)
+    x = _less_local_mean(x, pool)
     weights: list[Tensor] = []
     variances: list[Tensor] = []
     shares: list[Tensor] = []
@@ -203,6 +207,14 @@ def local_halo(
     pool = GaussianPool(sigma, ndim)
     # Once for the local mean, once for the average of the products.
     return tuple(2 * reach + radius * max(dilations) for reach in pool.reach)
+
+
+def _less_local_mean(x: Tensor, pool: GaussianPool) -> Tensor:
+    """Subtract the mean over the window; what only rounding leaves becomes zero."""
+    mean = pool(x)
+    centred = x - mean
+    rounding = _ROUNDING * mean.abs()
+    return torch.where(centred.abs() > rounding, centred, 0)
 
 
 def _solve_everywhere(

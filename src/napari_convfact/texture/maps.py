@@ -100,9 +100,7 @@ def residual_maps_job(
     if kind == "assignment":
         labels: np.ndarray = winner.cpu().numpy()
         return labels if checked.missing is None else np.where(checked.missing, 0, labels)
-    local_mean = pool(x)
-    variance = pool(x.square()) - local_mean.square()
-    novelty = (log_energy(least) - log_energy(variance)).clamp(max=0)
+    novelty = (log_energy(least) - log_energy(_local_variance(x, pool))).clamp(max=0)
     return checked.restore_missing(novelty.cpu().numpy())
 
 
@@ -110,6 +108,13 @@ def maps_halo(bank: KernelBank, sigma: float | Sequence[float] = 6.0) -> tuple[i
     """Return how many pixels around a tile its maps depend on, for each axis."""
     pool = GaussianPool(sigma, bank.ndim)
     return tuple(a + b for a, b in zip(Residuals(bank).reach, pool.reach, strict=True))
+
+
+def _local_variance(x: Tensor, pool: GaussianPool) -> Tensor:
+    """Return the variance around the local mean, in double precision while both are large."""
+    exact = (x.cpu() if x.device.type == "mps" else x).double()
+    variance = pool(exact.square()) - pool(exact).square()
+    return variance.float().to(x.device)
 
 
 def log_energy(energy: Tensor) -> Tensor:

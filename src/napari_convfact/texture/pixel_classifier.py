@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_convfact.foundation.archive import read_archive, write_archive
+from napari_convfact.foundation.archive import complete_archive, read_archive, write_archive
 from napari_convfact.foundation.job import Job
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.pixels import grow_job
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
+
+    from napari_convfact.texture.pixel_features import PixelFeatures
 
 _KIND = "pixel classifier"
 
@@ -79,6 +81,14 @@ class PixelClassifier:
             digest.update(part)
         return digest.hexdigest()[:16]
 
+    def check_features(self, computed: PixelFeatures) -> None:
+        """Raise a ValueError unless an image's features are those that it was painted on."""
+        if computed.names != self.names:
+            raise ValueError(
+                f"The classifier knows {len(self.names)} features that were made in another way "
+                f"than the {len(computed.names)} of this version: paint and save it again."
+            )
+
     def forest_job(self) -> Job[RandomForestClassifier]:
         """Grow the forest (a job)."""
         return grow_job(self.examples, self.labels, self.n_trees, self.seed)
@@ -113,6 +123,11 @@ class PixelClassifier:
             header, arrays = read_archive(path, _KIND)
         except FileNotFoundError:
             raise ValueError(f"There is no classifier {path}: choose one that was saved.") from None
+        with complete_archive(path, _KIND):
+            return cls._of(header, arrays)
+
+    @classmethod
+    def _of(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         bank = header["bank"] and KernelBank(
             arrays["kernels"],
             tuple(header["bank"]["names"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from napari_convfact.foundation.job import Job
 from napari_convfact.foundation.validate import CheckedImage, check_image
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.bank_learning import learn_bank_job
+from napari_convfact.texture.images import less_offset, working_dtype
 from napari_convfact.texture.local import local_autoregression_job, local_halo
 from napari_convfact.texture.maps import log_energy, maps_halo, residual_maps_job
 from napari_convfact.texture.pooling import GaussianPool
@@ -21,8 +23,11 @@ from napari_convfact.texture.pooling import GaussianPool
 Feature = Literal["residual", "local", "gabor", "intensity"]
 FEATURES = ("residual", "local", "gabor", "intensity")
 DILATIONS = (1, 2, 4)
+_LOCAL_EXTENT = 2 * max(DILATIONS) + 1
 # Kernels of a bank that is learned from the image itself, for each dilation.
 _BANK_SIZE = 8
+# Patches that it is learned from, and those of small images: the smallest that hold its kernels.
+_PATCH, _SMALL_PATCH = 32, 4 * max(DILATIONS) + 1
 # Energies of waves are averaged over at least a wave.
 _SMALLEST_GABOR_POOL = 4.0
 
@@ -59,7 +64,8 @@ def pixel_features_job(
 ) -> Job[PixelFeatures]:
     """Generate the feature maps of an image; see `classify_pixels` for the parameters.
 
-    `mean` is the whole image's, for a tile of it; without one it is measured.
+    `mean` is the whole image's, for a tile of it; without one it is measured. All channels
+    share one bank.
     """
     unknown = [name for name in features if name not in FEATURES]
     if unknown or not features:
@@ -67,18 +73,31 @@ def pixel_features_job(
             f"features must be some of {', '.join(FEATURES)}, not {tuple(features)!r}."
         )
     channels = () if channel_axis is None else (channel_axis,)
-    checked = check_image(image, missing="fill", ndim=1 + len(channels), apart=channels)
+    least = 1 + len(channels)
+    checked = check_image(
+        image, missing="fill", ndim=least, apart=channels, dtype=working_dtype(image)
+    )
     planes, missing = _planes(checked, channel_axis)
     if planes[0].ndim > 3:
         raise ValueError(f"The image has {planes[0].ndim} axes: pass at most three.")
+    if "local" in features and min(planes[0].shape) < _LOCAL_EXTENT:
+        raise ValueError(
+            f"Local models need at least {_LOCAL_EXTENT} pixels along each axis, but the image is "
+            f"{' x '.join(map(str, planes[0].shape))}: leave them out, or take fewer axes."
+        )
     if not np.isfinite(sigma) or sigma <= 0:
         raise ValueError(f"sigma must be positive, not {sigma!r}.")
-    recipe = _Recipe(bank, sigma, mean, seed, device)
+    if bank is None and "residual" in features:
+        bank = yield from _bank_of(image, channel_axis, seed, device)
     maps: list[np.ndarray] = []
     names: list[str] = []
     for channel, plane in enumerate(planes):
+        # A small texture on a large offset is one of double precision until the offset is gone.
+        offset = float(plane.mean()) if plane.dtype == np.float64 else 0.0
+        recipe = _Recipe(bank, sigma, None if mean is None else mean - offset, offset, device)
+        values = less_offset(plane, offset)
         for name in dict.fromkeys(features):
-            stack, labels = yield from recipe.job(name)(plane)
+            stack, labels = yield from recipe.job(name)(values)
             maps.append(stack)
             suffix = f", channel {channel}" if len(planes) > 1 else ""
             names += [f"{name}: {label}{suffix}" for label in labels]
@@ -105,22 +124,48 @@ def pixel_features_halo(
 
 
 def own_bank_job(
-    images: Any, *, ndim: int = 2, seed: int = 0, device: str = "auto"
+    images: np.ndarray, *, ndim: int = 2, seed: int = 0, device: str = "auto"
 ) -> Job[KernelBank]:
-    """Generate the bank that the residuals of images use when no other is given."""
+    """Generate the bank that the residuals of images use when no other is given.
+
+    `images` is one image or a stack, ``(*n)`` or ``(images, *n)``. Small images are cut into
+    smaller patches, and have fewer kernels where there are not enough of those either.
+    """
+    shape = images.shape[images.ndim - ndim :]
+    count = math.prod(images.shape[: images.ndim - ndim])
+    few = count * math.prod(max(n // _PATCH, 1) for n in shape) < _BANK_SIZE
+    most = count * math.prod(max(n // _SMALL_PATCH, 1) for n in shape)
     return learn_bank_job(
-        images, _BANK_SIZE, radius=1, dilations=DILATIONS, ndim=ndim, seed=seed, device=device
+        images,
+        min(_BANK_SIZE, most),
+        radius=1,
+        dilations=DILATIONS,
+        patch_size=_SMALL_PATCH if few else "auto",
+        ndim=ndim,
+        seed=seed,
+        device=device,
     )
+
+
+def _bank_of(image: Any, channel_axis: int | None, seed: int, device: str) -> Job[KernelBank]:
+    """Generate one bank for all channels; values that are missing teach it nothing."""
+    planes = np.asarray(image)
+    if channel_axis is None:
+        return own_bank_job(planes, ndim=planes.ndim, seed=seed, device=device)
+    planes = np.moveaxis(planes, channel_axis, 0)
+    ndim = planes.ndim - 1
+    planes = planes[np.isfinite(planes).any(axis=tuple(range(1, ndim + 1)))]
+    return own_bank_job(planes, ndim=ndim, seed=seed, device=device)
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """The settings that all features share."""
+    """The settings that all features of a channel share; `offset` was subtracted from it."""
 
     bank: KernelBank | None
     sigma: float
     mean: float | None
-    seed: int
+    offset: float
     device: str
 
     def job(self, name: str) -> Callable[[np.ndarray], Job[tuple[np.ndarray, list[str]]]]:
@@ -134,10 +179,7 @@ class _Recipe:
 
     def _residual(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
         bank = self.bank
-        if bank is None:
-            bank = yield from own_bank_job(
-                image, ndim=image.ndim, seed=self.seed, device=self.device
-            )
+        assert bank is not None
         maps = yield from residual_maps_job(
             image, bank, sigma=self.sigma, mean=self.mean, device=self.device
         )
@@ -171,7 +213,8 @@ class _Recipe:
     def _intensity(self, image: np.ndarray) -> Job[tuple[np.ndarray, list[str]]]:
         yield from ()
         mean, variance = self._local_moments(image)
-        return np.stack([mean, variance]), ["mean", "log variance"]
+        absolute = np.add(mean, self.offset, dtype=np.float64).astype(np.float32)
+        return np.stack([absolute, variance]), ["mean", "log variance"]
 
     def _local_moments(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pool = GaussianPool(self.sigma, image.ndim)

@@ -11,6 +11,7 @@ import numpy as np
 from napari_convfact.foundation.device import cpu_count
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.texture.images import check_channel_axis
 from napari_convfact.texture.pixel_features import Feature, PixelFeatures, pixel_features_job
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class PixelClassification:
     labels : numpy.ndarray
         int32, ``(*n)``; 0 where the image has no value.
     probabilities : numpy.ndarray or None
-        float32, ``(classes, *n)``, if they were asked for.
+        float32, ``(classes, *n)``, if they were asked for; NaN where the image has no value.
     classes : tuple of int
         The painted labels, in the order of `probabilities`.
     importances : dict of str to float
@@ -71,7 +72,7 @@ def classify_pixels(
         of a kernel bank), ``"gabor"`` (energies of waves) and ``"intensity"`` (local mean and
         variance).
     bank : KernelBank, optional
-        For ``"residual"``; by default it is learned from the image.
+        For ``"residual"``; by default one is learned from the image, for all of its channels.
     sigma : float
         Standard deviation in pixels of the window that features are averaged over: smaller
         follows edges better, larger knows coarse textures better.
@@ -89,9 +90,10 @@ def classify_pixels(
     Returns
     -------
     labels : numpy.ndarray
-        int32, ``(*n)``.
+        int32, ``(*n)``; 0 where the image has no value.
     probabilities : numpy.ndarray
-        float32, ``(classes, *n)`` in ascending order of the labels, if asked for.
+        float32, ``(classes, *n)`` in ascending order of the labels, if asked for; NaN where
+        the image has no value.
 
     Raises
     ------
@@ -141,6 +143,7 @@ def classify_pixels_job(
     forest is grown anew.
     """
     shape = list(np.shape(image))
+    check_channel_axis(channel_axis, len(shape))
     if channel_axis is not None:
         del shape[channel_axis]
     paint = check_paint(sparse_labels, tuple(shape))
@@ -226,4 +229,5 @@ def predict_job(
         labels[block] = forest.classes_[shares[:, block].argmax(axis=0)]
     if computed.missing is not None:
         labels[computed.missing.ravel()] = 0
+        shares[:, computed.missing.ravel()] = np.nan
     return labels.reshape(shape), shares.reshape(-1, *shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from napari_convfact.execution.passes import FusedPass
 from napari_convfact.foundation.validate import CheckedImage, check_image
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.texture.correlation import correlate
+from napari_convfact.texture.images import less_offset, working_dtype
 
 
 class Residuals:
@@ -72,9 +72,7 @@ class Residuals:
         return correlate(images, weight).reshape(x.shape)
 
 
-def centred_image(
-    image: Any, ndim: int, mean: float | Sequence[float] | None = None
-) -> CheckedImage:
+def centred_image(image: Any, ndim: int, mean: float | None = None) -> CheckedImage:
     """Check an image that maps are made of and subtract its mean.
 
     Parameters
@@ -93,15 +91,13 @@ def centred_image(
     Raises
     ------
     ValueError
-        If the image has another number of axes.
+        If the image has another number of axes, or values too large for their squares.
     """
-    checked = check_image(image, missing="fill", ndim=ndim)
+    checked = check_image(image, missing="fill", ndim=ndim, dtype=working_dtype(image))
     if checked.data.ndim != ndim:
         raise ValueError(
             f"The kernels have {ndim} axes but the image {checked.data.ndim}: pass one image "
             f"of {ndim} axes."
         )
     mean = float(checked.data.mean(dtype="float64")) if mean is None else mean
-    return CheckedImage(
-        checked.data - checked.data.dtype.type(mean), checked.missing, checked.notes
-    )
+    return CheckedImage(less_offset(checked.data, mean), checked.missing, checked.notes)

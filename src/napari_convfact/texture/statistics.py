@@ -110,8 +110,10 @@ def heterogeneity(e: Tensor, weight: Tensor, blocks: Sequence[int]) -> dict[str,
     used = share > 0
     means = energy.flatten(1)[:, used] / share[used]
     mean = means.mean(dim=1)
-    spread = (means - mean[:, None]).square().mean(dim=1).sqrt()
-    return {"block_variation": torch.where(mean > 0, spread / mean.clamp(min=_TINY), 0)}
+    # Divided first: squares of energies leave float32 soon.
+    relative = means / torch.where(mean > 0, mean, 1)[:, None]
+    spread = (relative - 1).square().mean(dim=1).sqrt()
+    return {"block_variation": torch.where(mean > 0, spread, 0)}
 
 
 def _quantiles(scaled: Tensor, weight: Tensor) -> dict[str, Tensor]:
@@ -120,6 +122,9 @@ def _quantiles(scaled: Tensor, weight: Tensor) -> dict[str, Tensor]:
     # NumPy's sort of float32 is many times faster than torch's.
     ordered = np.sort(flat.cpu().numpy(), axis=1)
     last = ordered.shape[1] - 1
+    if last < 0:
+        nothing = torch.full((len(scaled),), torch.nan)
+        return {f"quantile_{round(100 * level):02d}": nothing for level in QUANTILES}
     return {
         f"quantile_{round(100 * level):02d}": torch.as_tensor(ordered[:, round(level * last)])
         for level in QUANTILES

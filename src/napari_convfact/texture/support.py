@@ -152,6 +152,17 @@ class Support:
         return values.reshape(*values.shape[:-2], self.size)
 
 
+def make_supports(
+    radius: int | Sequence[int], dilations: Sequence[int], ndim: int, channels: int = 1
+) -> tuple[Support, ...]:
+    """Return a `Support` for each dilation, or a ValueError; see `make_support`."""
+    if np.ndim(dilations) != 1 or len(dilations) == 0:
+        raise ValueError(
+            f"dilations must be a sequence of whole numbers, as (1, 2), not {dilations!r}."
+        )
+    return tuple(make_support(radius, dilation, ndim, channels) for dilation in dilations)
+
+
 def make_support(
     radius: int | Sequence[int], dilation: int, ndim: int, channels: int = 1
 ) -> Support:
@@ -168,7 +179,7 @@ def make_support(
     channels : int
         Number of channels.
     """
-    radii = (radius,) * ndim if isinstance(radius, (int, np.integer)) else tuple(radius)
+    radii = tuple(radius) if isinstance(radius, (Sequence, np.ndarray)) else (radius,) * ndim
     if len(radii) != ndim or any(r != int(r) or r < 0 for r in radii) or not any(radii):
         raise ValueError(
             f"radius must be a positive whole number, or one for each of {ndim} axes, "

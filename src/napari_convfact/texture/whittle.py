@@ -11,6 +11,7 @@ from napari_convfact.texture.moments import Moments
 
 _MAX_STEPS = 100
 _TOLERANCE = 1e-10
+_LOAD = 1e-12
 # The log-determinant is a smooth mean over frequencies; more of them change nothing.
 _LARGEST_GRID = 256
 
@@ -80,7 +81,9 @@ def _maximize(A: np.ndarray, b: np.ndarray, waves: np.ndarray, start: np.ndarray
         scaled = waves / (1 - waves @ w)[:, None]
         gradient = 2 * (A @ w - b) / error + 2 * scaled.mean(axis=0)
         curvature = 2 * A / error + 2 * scaled.T @ scaled / len(waves)
-        step = -np.linalg.solve(curvature, gradient)
+        # Of an image without any noise the curvature is singular.
+        load = _LOAD * np.trace(curvature) * np.eye(len(w))
+        step = -np.linalg.solve(curvature + load, gradient)
         length = 1.0
         while _objective(w + length * step, A, b, waves) > value and length > _TOLERANCE:
             length /= 2

@@ -167,6 +167,7 @@ class ClassifierTiles:
                 mean=self._mean(leading),
                 device=self.parameters.device,
             )
+            c.check_features(computed)
             labels, shares = yield from predict_job(self._grown[0], computed)
             return [labels, shares] if self.parameters.probabilities else [labels]
 
