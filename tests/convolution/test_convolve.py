@@ -146,6 +146,15 @@ def test_float64_is_exact():
     np.testing.assert_allclose(convolve(image, kernel, dtype="float64"), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("engine", ["fft", "fused"])
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_float64_takes_kernels_of_any_size(engine, size):
+    image = random(12, 13)
+    for kernel in (random(3, 5), np.outer(random(3), random(5, seed=1))):
+        ours = convolve(image, size * kernel, dtype="float64", engine=engine)
+        np.testing.assert_allclose(ours / size, scipy.ndimage.convolve(image, kernel), atol=1e-12)
+
+
 def test_missing_values_stay_missing(camera):
     image = camera.astype(float)
     image[10, 12] = np.nan
@@ -192,6 +201,8 @@ def test_sobel_grows_with_the_index():
         ({"kernel": np.zeros((2, 2, 2))}, "axes"),
         ({"kernel": np.ones((9, 9)), "boundary": "valid"}, "larger than the image"),
         ({"kernel": [[1, np.inf]]}, "infinite"),
+        ({"kernel": [[1e39, 1]]}, "beyond what float32 holds"),
+        ({"kernel": [[1e-300]]}, "beyond what float32 holds"),
         ({"sigma": -1}, "sigma"),
         ({"kernel": "box", "size": 4}, "odd"),
         ({"kernel": KernelBank(np.ones((2, 3, 3, 3)))}, "3 channels"),
