@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +32,7 @@ class Lens:
 
     def __post_init__(self) -> None:
         for name in ("na", "wavelength", "refractive_index"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
         if self.na >= self.refractive_index:
             raise ValueError(
