@@ -155,6 +155,15 @@ def test_float64_takes_kernels_of_any_size(engine, size):
         np.testing.assert_allclose(ours / size, scipy.ndimage.convolve(image, kernel), atol=1e-12)
 
 
+def test_kernels_of_a_bank_that_died_out_do_not_stop_the_others():
+    # Weight decay leaves subnormal numbers, as in published networks.
+    bank = KernelBank(np.stack([np.full((3, 3), 1e-41), random(3, 3)]))
+    image = random(9, 9)
+    dead, alive = convolve(image, bank)
+    np.testing.assert_allclose(dead, 0, atol=1e-38)
+    np.testing.assert_allclose(alive, scipy.ndimage.convolve(image, bank.kernels[1]), atol=1e-5)
+
+
 def test_missing_values_stay_missing(camera):
     image = camera.astype(float)
     image[10, 12] = np.nan
@@ -196,6 +205,9 @@ def test_sobel_grows_with_the_index():
         ({"boundary": "mirror"}, "boundary must be one of"),
         ({"boundary": "extended"}, "boundary must be one of"),
         ({"result": "blurred"}, "result must be one of"),
+        ({"result": "sharpened", "amount": np.nan}, "amount must be"),
+        ({"missing": "ignore"}, "missing must be one of"),
+        ({"ndim": 0}, "ndim must be"),
         ({"result": "sharpened", "boundary": "valid"}, "compares with the image"),
         ({"kernel": "median"}, "no kernel 'median'"),
         ({"kernel": np.zeros((2, 2, 2))}, "axes"),

@@ -204,8 +204,9 @@ def check_psf(
 
 
 def check_float32(kernel: np.ndarray, *, name: str = "kernel") -> None:
-    """Raise a ValueError if float32 cannot hold the largest magnitude of a finite kernel."""
-    least, most = (float(limit) for limit in (_FLOAT32.tiny, _FLOAT32.max))
+    """Raise a ValueError if a finite kernel is infinite in float32, or zero while it is not."""
+    # Subnormal numbers are let through: networks have kernels that decayed to them.
+    least, most = (float(limit) for limit in (_FLOAT32.smallest_subnormal, _FLOAT32.max))
     largest = float(np.abs(kernel).max())
     if largest and not least <= largest <= most:
         raise ValueError(
