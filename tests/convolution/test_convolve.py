@@ -146,6 +146,24 @@ def test_float64_is_exact():
     np.testing.assert_allclose(convolve(image, kernel, dtype="float64"), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("engine", ["fft", "fused"])
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_float64_takes_kernels_of_any_size(engine, size):
+    image = random(12, 13)
+    for kernel in (random(3, 5), np.outer(random(3), random(5, seed=1))):
+        ours = convolve(image, size * kernel, dtype="float64", engine=engine)
+        np.testing.assert_allclose(ours / size, scipy.ndimage.convolve(image, kernel), atol=1e-12)
+
+
+def test_kernels_of_a_bank_that_died_out_do_not_stop_the_others():
+    # Weight decay leaves subnormal numbers, as in published networks.
+    bank = KernelBank(np.stack([np.full((3, 3), 1e-41), random(3, 3)]))
+    image = random(9, 9)
+    dead, alive = convolve(image, bank)
+    np.testing.assert_allclose(dead, 0, atol=1e-38)
+    np.testing.assert_allclose(alive, scipy.ndimage.convolve(image, bank.kernels[1]), atol=1e-5)
+
+
 def test_missing_values_stay_missing(camera):
     image = camera.astype(float)
     image[10, 12] = np.nan
@@ -187,11 +205,16 @@ def test_sobel_grows_with_the_index():
         ({"boundary": "mirror"}, "boundary must be one of"),
         ({"boundary": "extended"}, "boundary must be one of"),
         ({"result": "blurred"}, "result must be one of"),
+        ({"result": "sharpened", "amount": np.nan}, "amount must be"),
+        ({"missing": "ignore"}, "missing must be one of"),
+        ({"ndim": 0}, "ndim must be"),
         ({"result": "sharpened", "boundary": "valid"}, "compares with the image"),
         ({"kernel": "median"}, "no kernel 'median'"),
         ({"kernel": np.zeros((2, 2, 2))}, "axes"),
         ({"kernel": np.ones((9, 9)), "boundary": "valid"}, "larger than the image"),
         ({"kernel": [[1, np.inf]]}, "infinite"),
+        ({"kernel": [[1e39, 1]]}, "beyond what float32 holds"),
+        ({"kernel": [[1e-300]]}, "beyond what float32 holds"),
         ({"sigma": -1}, "sigma"),
         ({"kernel": "box", "size": 4}, "odd"),
         ({"kernel": KernelBank(np.ones((2, 3, 3, 3)))}, "3 channels"),

@@ -213,7 +213,13 @@ def test_text_and_numbers_describe_shapes():
         ({"n_terms": 0}, "n_terms"),
         ({"starts": 0}, "starts"),
         ({"time_limit": -1.0}, "time_limit"),
+        ({"time_limit": "1 s"}, "time_limit"),
+        ({"seed": -1}, "seed"),
+        ({"shapes": 3}, "shapes must name the factors"),
+        ({"shapes": (3.0, 3.0)}, "whole numbers"),
+        ({"dilations": 1.5}, "dilations must be"),
         ({"shapes": ((1, 1),), "zero_sum": True}, "more than one tap"),
+        ({"shapes": ((1, 1),), "zero_sum": True, "n_terms": 2}, "more than one tap"),
         ({"kernel": np.eye(5) + 1j * np.eye(5)[::-1]}, "plane wave"),
         ({"kernel": np.pad(np.ones((1, 1)), ((0, 20), (0, 20)))}, "centre the kernel"),
     ],
@@ -291,3 +297,27 @@ def test_holes_of_a_dilated_chain_are_out_of_reach():
     assert found.status == "certified"
     assert found.tail_nmse == pytest.approx(np.sum(five[~reached] ** 2) / np.sum(five**2))
     assert found.ruppert_nmse is None  # one factor is no product
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_the_size_of_a_kernel_does_not_matter(size):
+    # Squares of these are 0 or infinite: what is compared is divided by the size first.
+    five, _ = normal_kernels()
+    wave = np.outer(np.exp(0.7j * np.arange(-2, 3)), [1, 4, 6, 4, 1])
+    for kernel in (five, wave):
+        plain, found = factorize(kernel, TWO), factorize(size * kernel, TWO)
+        assert found.status == plain.status
+        assert found.relative_error == pytest.approx(plain.relative_error, rel=1e-6, abs=1e-14)
+        assert found.macs_separable == plain.macs_separable
+        assert found.ruppert_nmse == pytest.approx(plain.ruppert_nmse)
+        error = nmse(kernel, product(found.factors) / size)
+        assert error == pytest.approx(plain.nmse, rel=1e-6, abs=1e-25)
+        np.testing.assert_array_equal(found.kernel, size * kernel)
+        a, b = (np.linalg.norm(factor / size**0.5) for factor in found.factors)
+        assert a == pytest.approx(b)
+
+
+def test_a_chain_beyond_float32_is_not_applied():
+    five, _ = normal_kernels()
+    with pytest.raises(ValueError, match="beyond what float32 holds"):
+        factorize(1e200 * five, TWO, starts=3).apply(np.ones((9, 9)))

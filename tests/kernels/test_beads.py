@@ -107,6 +107,32 @@ def test_points_are_refined_and_nothing_else_is_used():
     np.testing.assert_allclose(report.positions, CENTERS[:2], atol=0.1)
 
 
+def test_two_points_on_a_bead_do_not_make_it_two():
+    points = CENTERS[[0, 1, 0]] + np.array([[1, -1, 1], [-1, 1, 0], [-1, 1, 0]])
+    _, report = psf_from_beads(bead_image(), points)
+    assert report.n_beads == 2
+    np.testing.assert_allclose(report.positions, CENTERS[:2], atol=0.1)
+    assert "1 marked twice" in str(report)
+
+
+def test_a_bead_in_the_middle_between_voxels_is_one():
+    # Without noise its eight brightest voxels are equal.
+    center = np.array([17.5, 40.5, 40.5])
+    _, report = psf_from_beads(bead_image(center[None], background=0.0, seed=None))
+    assert report.n_beads == 1
+    np.testing.assert_allclose(report.positions, center[None], atol=0.01)
+
+
+@pytest.mark.parametrize("unit", [2.0**-90, 2.0**90])
+def test_the_unit_of_intensity_does_not_matter(unit):
+    image = bead_image().astype(np.float32)
+    psf, report = psf_from_beads(image)
+    same, scaled = psf_from_beads(image * np.float32(unit))
+    np.testing.assert_allclose(same, psf, atol=1e-7)
+    assert scaled.signal_to_noise == pytest.approx(report.signal_to_noise, rel=1e-4)
+    assert scaled.background == pytest.approx(unit * report.background, rel=1e-5)
+
+
 def test_two_dimensions():
     image = bead_image(brightness=800.0, seed=None)[17]
     noisy = np.random.default_rng(4).poisson(image)

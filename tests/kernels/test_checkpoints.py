@@ -192,6 +192,7 @@ def test_a_file_that_is_not_there(tmp_path):
         ({"layer": "features.1"}, r"no convolution layer 'features.1': it has features.0, feat"),
         ({"channels": 3}, "index from 0 to 2"),
         ({"channels": "red"}, "'all', 'mean' or an index"),
+        ({"channels": None}, "'all', 'mean' or an index"),
     ],
 )
 def test_bad_arguments(checkpoint, arguments, message):

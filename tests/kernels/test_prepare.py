@@ -232,6 +232,14 @@ def test_the_report_is_json_ready_and_the_input_untouched():
     assert negative.min() == 0
 
 
+@pytest.mark.parametrize("spacing", [0.5, 0.7, 1.6])
+def test_a_resampled_laplacian_answers_nothing_to_a_constant_image(spacing):
+    laplacian = [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+    out, _ = prepare_kernel(laplacian, normalize=False, voxel_size=1, target_voxel_size=spacing)
+    assert abs(out.astype(float).sum()) <= 1e-6
+    np.testing.assert_allclose(out, out[::-1, ::-1], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("kernel", "options", "words"),
     [
@@ -245,6 +253,8 @@ def test_the_report_is_json_ready_and_the_input_untouched():
         ([1.0, 2, 1], {"energy": 1.5}, "energy"),
         ([1.0, 2, 1], {"center": "middle"}, "center"),
         ([1.0, 2, 1], {"background": 5}, "leaves nothing"),
+        ([1e39, -1e39], {"normalize": False}, "beyond what float32 holds"),
+        ([1e-300, -1e-300], {"normalize": False}, "beyond what float32 holds"),
         ([1.0, 2, 1], {"voxel_size": (1, 1), "target_voxel_size": 1}, "2 entries for 1 axes"),
         ([1.0, 2, 1], {"voxel_size": 1, "target_voxel_size": -1}, "positive"),
         (np.ones((3, 3)), {"voxel_size": 1, "target_voxel_size": 1e-9}, "3e\\+09 voxels.* units"),

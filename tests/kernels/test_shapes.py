@@ -48,6 +48,11 @@ def test_the_edge_of_a_disk_is_the_part_of_the_pixel_inside():
     assert kernel[2, 4] == pytest.approx(area, abs=5e-3)
 
 
+@pytest.mark.parametrize("radii", [(0.01, 0.01), (0.001, 0.03, 0.4)])
+def test_a_disk_inside_a_voxel_is_that_voxel(radii):
+    np.testing.assert_array_equal(shapes.disk(radii), np.ones((1,) * len(radii)))
+
+
 @pytest.mark.parametrize("length", [1.0, 4.0, 9.0, 12.5])
 @pytest.mark.parametrize("angle", [0.0, np.pi / 2, 0.4, -0.7])
 def test_motion_has_its_length_and_direction(length, angle):

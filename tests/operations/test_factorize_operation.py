@@ -133,3 +133,9 @@ def test_plan_says_what_will_be_done(kernel):
 def test_plan_refuses_what_cannot_run(kernel, parameters, message):
     with pytest.raises(ValueError, match=message):
         OPERATION.plan({"kernel": kernel}, FactorizeKernel(**parameters))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_a_kernel_that_pictures_cannot_hold_is_refused(kernel, size):
+    with pytest.raises(ValueError, match="beyond what float32 holds"):
+        ran({"kernel": SpatialImage(size * kernel.data, "huge")})

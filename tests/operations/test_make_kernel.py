@@ -152,6 +152,7 @@ def test_points_and_regions_survive_being_text():
         (None, {"kind": "theoretical-psf"}, "voxel size is not known"),
         (STACK, {"na": 1.4}, "refractive index"),
         (STACK, {"kind": "gaussian", "size": 4}, "odd"),
+        (STACK, {"pixel_size": 100.0}, "unit of the wavelength"),
         (STACK, {"kind": "beads", "points": "a b"}, "must be numbers"),
         (STACK, {"kind": "beads", "points": "1 2; 1 2 3"}, "same number"),
         (STACK, {"kind": "region", "region": "1:2"}, "3 axes"),
@@ -168,6 +169,22 @@ def test_what_cannot_be_made_is_refused_by_plan_or_job(image, parameters, words)
         OPERATION.plan(inputs, MakeKernel(**parameters))
     with pytest.raises(ValueError, match=words):
         make(image, **parameters)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "laplacian-of-gaussian", "disk", "box", "delta"])
+@pytest.mark.parametrize("size", ["auto", 33])
+def test_the_plan_counts_the_kernel_and_its_work(kind, size):
+    parameters = MakeKernel(kind=kind, ndim=3, size=size, sigma=6.0, radius=30.0)
+    kernel = make(kind=kind, ndim=3, size=size, sigma=6.0, radius=30.0).data
+    assert OPERATION.plan({}, parameters).memory >= 12 * kernel.size  # float64 and float32
+
+
+def test_the_plan_counts_the_fine_samples_of_coarse_pixels():
+    plans = [
+        OPERATION.plan({}, MakeKernel(ndim=2, pixel_size=pixel, size=101)) for pixel in (0.02, 2.0)
+    ]
+    # Nearly a hundred times as many samples as pixels along each axis.
+    assert plans[1].memory > 1000 * plans[0].memory
 
 
 def test_the_module_does_not_import_torch():

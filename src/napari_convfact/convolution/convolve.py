@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.validate import (
     CheckedImage,
     Missing,
+    check_count,
     check_image,
     check_kernel,
     leading_axes,
@@ -146,7 +148,7 @@ def convolve_job(
     device: str = "auto",
 ) -> Job[np.ndarray]:
     """Do what `convolve` does, as a job that yields a `Step` after each kernel and frame."""
-    _check_options(boundary, result)
+    _check_options(boundary, result, amount, missing)
     bank = _as_bank(kernel, ndim=ndim, sigma=sigma, size=size)
     kernels = _normalized(bank) if normalize else bank.kernels
     if result in ("difference", "sharpened") and bank.channels is not None:
@@ -250,7 +252,11 @@ def _operator(
     return operator.apply
 
 
-def _check_options(boundary: str, result: str) -> None:
+def _check_options(boundary: str, result: str, amount: Any, missing: str) -> None:
+    if missing not in get_args(Missing):
+        raise ValueError(f"missing must be one of {', '.join(get_args(Missing))}, not {missing!r}.")
+    if not (isinstance(amount, Real) and math.isfinite(amount)):
+        raise ValueError(f"amount must be a finite number, not {amount!r}.")
     if boundary not in BOUNDARIES:
         raise ValueError(f"boundary must be one of {', '.join(BOUNDARIES)}, not {boundary!r}.")
     if result not in get_args(Result):
@@ -264,6 +270,7 @@ def _check_options(boundary: str, result: str) -> None:
 
 def _as_bank(kernel: Any, *, ndim: int, sigma: float, size: int) -> _Bank:
     if isinstance(kernel, str):
+        check_count("ndim", ndim)
         named = named_bank(kernel, ndim=ndim, sigma=sigma, size=size)
         return _Bank(named.kernels, ndim, single=len(named) == 1)
     if isinstance(kernel, KernelBank):

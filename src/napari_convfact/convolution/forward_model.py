@@ -17,7 +17,7 @@ from napari_convfact.convolution.geometry import plan_geometry
 from napari_convfact.convolution.sampling import dilate, every, subsample_adjoint
 from napari_convfact.convolution.spatial import SpatialEngine
 from napari_convfact.foundation.device import choose_device
-from napari_convfact.foundation.validate import check_image, check_kernel
+from napari_convfact.foundation.validate import check_float32, check_image, check_kernel
 
 ENGINES = ("auto", "fft", "fused")
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -59,6 +59,8 @@ class ForwardModel:
         self.boundary = boundary
         self.tolerance = float(tolerance)
         self.dtype = _torch_dtype(dtype)
+        if self.dtype == torch.float32:
+            check_float32(values)
         self.device = torch.device(choose_device(device, dtype=dtype or "float32").name)
         self.geometry = plan_geometry(
             values.shape[-self.ndim :],

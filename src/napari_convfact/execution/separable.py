@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_convfact.execution.chain import Chain
+from napari_convfact.foundation.scale import times_power_of_two, to_unit_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def separate(kernel: np.ndarray) -> tuple[tuple[np.ndarray, ...], float]:
        rank-(R1, ..., RN) approximation of higher-order tensors", SIAM J. Matrix Anal. Appl.
        21, 1324-1342 (2000).
     """
-    values = _nonzero(kernel)
+    values, exponent = to_unit_scale(_nonzero(kernel))
     peak = np.unravel_index(np.argmax(np.abs(values)), values.shape)
     taps = [_unit(_fibre(values, peak, axis)) for axis in range(values.ndim)]
     for _ in range(2):
@@ -72,6 +73,7 @@ def separate(kernel: np.ndarray) -> tuple[tuple[np.ndarray, ...], float]:
             taps[axis] = _unit(_project(values, taps, axis))
     taps[0] = _project(values, taps, 0)
     error = np.linalg.norm(values - outer(taps)) / np.linalg.norm(values)
+    taps[0] = times_power_of_two(taps[0], exponent)
     return tuple(np.where(np.abs(t) > 1e-15 * np.abs(t).max(), t, 0) for t in taps), float(error)
 
 
@@ -104,9 +106,10 @@ def separable_terms(kernel: np.ndarray) -> SeparableTerms:
     .. [2] L. De Lathauwer, B. De Moor and J. Vandewalle, "A multilinear singular value
        decomposition", SIAM J. Matrix Anal. Appl. 21, 1253-1278 (2000).
     """
-    values = _nonzero(kernel)
-    scale = np.linalg.norm(values)
-    terms = _split(values / scale)
+    values, exponent = to_unit_scale(_nonzero(kernel))
+    norm = np.linalg.norm(values)
+    scale = float(np.ldexp(norm, exponent))
+    terms = _split(values / norm)
     terms.sort(key=lambda term: -term[0])
     energies = np.array([size**2 for size, _ in terms])
     # Summed from the smallest up, what is left is exact down to round-off.

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from napari_convfact.factorization.chain import apply_valid
+from napari_convfact.foundation.scale import times_power_of_two, to_unit_scale
 
 # Relative errors below this count as equal: kernels often come rounded to float32 (3e-8).
 SAME = 1e-7
@@ -41,6 +42,12 @@ def separate(kernel: np.ndarray) -> tuple[list[np.ndarray], float]:
     """
     if kernel.ndim == 1:
         return [kernel], 0.0
+    kernel, exponent = to_unit_scale(kernel)
+    vectors, error = _separate(kernel)
+    return [times_power_of_two(vectors[0], exponent), *vectors[1:]], error
+
+
+def _separate(kernel: np.ndarray) -> tuple[list[np.ndarray], float]:
     if kernel.ndim == 2:
         u, s, vt = np.linalg.svd(kernel, full_matrices=False)
         return [u[:, 0] * s[0], vt[0]], math.sqrt(float(s[1:] @ s[1:]) / float(s @ s))
@@ -120,7 +127,7 @@ def ruppert_nmse(kernel: np.ndarray) -> float:
             f"its shape is {kernel.shape}."
         )
     # The matrix treats the axes differently: put the longer one where columns are lost.
-    kernel = kernel if kernel.shape[1] >= 3 else kernel.T
+    kernel = to_unit_scale(kernel if kernel.shape[1] >= 3 else kernel.T)[0]
     matrix = _ruppert_matrix(kernel)
     least = float(np.linalg.svd(matrix, compute_uv=False)[-1])
     return (least / _largest_unit_norm(kernel.shape) / float(np.linalg.norm(kernel))) ** 2

@@ -25,6 +25,7 @@ from napari_convfact.factorization.result import Factorization, Status
 from napari_convfact.factorization.search import Effort
 from napari_convfact.factorization.strategy import ROUNDING, Candidate, solve_job
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.scale import times_power_of_two, to_unit_scale
 
 AUTO_STARTS = 24  # for each of the chains that shapes="auto" tries
 Shapes = str | Sequence[int | Sequence[int]]
@@ -130,9 +131,10 @@ def factorize_job(
 ) -> Job[Factorization]:
     """`factorize` as a generator of steps; closing it cancels."""
     begun = time.monotonic()
+    check_options(n_terms, starts, time_limit, seed)
     deadline = math.inf if time_limit is None else begun + time_limit
-    check_options(n_terms, starts, time_limit)
-    target = check_target(kernel)
+    # Squares of numbers like 1e-200 are zero and of 1e200 infinite: all work is near 1.
+    target, exponent = to_unit_scale(check_target(kernel))
     wave: modulation.Wave | None = None
     envelope = target
     if np.iscomplexobj(target):
@@ -156,7 +158,25 @@ def factorize_job(
 
         result = yield from cheapest_job(envelope, relative_error, solve, deadline)
     result = replace(result, seconds=time.monotonic() - begun)
-    return result if wave is None else _modulated(result, target, wave)
+    result = result if wave is None else _modulated(result, target, wave)
+    return _scaled(result, exponent)
+
+
+def _scaled(result: Factorization, exponent: int) -> Factorization:
+    """Multiply a factorization by a power of two, spread evenly over the factors."""
+    whole, rest = divmod(exponent, len(result.factors))
+    share = 2.0 ** (rest / len(result.factors))
+    terms = tuple(
+        tuple(times_power_of_two(share * factor, whole) for factor in factors)
+        for factors in result.terms
+    )
+    return replace(
+        result,
+        kernel=times_power_of_two(result.kernel, exponent),
+        terms=terms,
+        reconstruction=times_power_of_two(result.reconstruction, exponent),
+        residual=times_power_of_two(result.residual, exponent),
+    )
 
 
 def _solve(problem: Problem, effort: Effort, closed_form: bool) -> Job[Factorization]:

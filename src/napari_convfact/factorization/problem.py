@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,8 +71,11 @@ def pose(kernel: np.ndarray, layout: Layout, n_terms: int, zero_sum: bool) -> Pr
     Raises
     ------
     ValueError
-        If there is nothing of the kernel inside the support.
+        If there is nothing of the kernel inside the support, or no chain of single taps
+        could sum to zero.
     """
+    if zero_sum and all(math.prod(shape) == 1 for shape in layout.shapes):
+        raise ValueError("zero_sum needs a factor with more than one tap.")
     support = layout.support
     frame = embed(kernel, [max(n, k) for n, k in zip(kernel.shape, support, strict=True)])
     inside = frame[overlap(support, frame.shape)]
@@ -92,8 +97,8 @@ def pose(kernel: np.ndarray, layout: Layout, n_terms: int, zero_sum: bool) -> Pr
     return Problem(kernel, layout, n_terms, zero_sum, window / norm, norm, tail)
 
 
-def check_options(n_terms: Any, starts: Any, time_limit: Any) -> None:
-    """Refuse counts and limits that make no sense.
+def check_options(n_terms: Any, starts: Any, time_limit: Any, seed: Any) -> None:
+    """Refuse counts, limits and seeds that make no sense.
 
     Raises
     ------
@@ -103,7 +108,9 @@ def check_options(n_terms: Any, starts: Any, time_limit: Any) -> None:
     for name, value in (("n_terms", n_terms), ("starts", starts)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
-    if time_limit is not None and not time_limit > 0:
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}.")
+    if time_limit is not None and not (isinstance(time_limit, Real) and float(time_limit) > 0):
         raise ValueError(f"time_limit must be a positive number of seconds, not {time_limit!r}.")
 
 
@@ -153,6 +160,8 @@ def check_layout(shapes: Any, dilations: Any, ndim: int) -> Layout:
     ValueError
         If they do not describe a chain for such a kernel.
     """
+    if not isinstance(shapes, (str, Sequence, np.ndarray)):
+        raise ValueError(f"shapes must name the factors, as ((3, 3), (3, 3)), not {shapes!r}.")
     entries = parse_shapes(shapes) if isinstance(shapes, str) else list(shapes)
     if not entries:
         raise ValueError("shapes is empty: name at least one factor, as ((3, 3), (3, 3)).")
@@ -161,6 +170,8 @@ def check_layout(shapes: Any, dilations: Any, ndim: int) -> Layout:
         dilations = 1
     if isinstance(dilations, (int, np.integer)):
         dilations = [dilations] * len(checked)
+    if not isinstance(dilations, (Sequence, np.ndarray)):
+        raise ValueError(f"dilations must be whole numbers of at least 1, not {dilations!r}.")
     steps = tuple(dilations)
     if len(steps) != len(checked):
         raise ValueError(
@@ -192,7 +203,7 @@ def parse_shapes(text: str) -> list[tuple[int, ...]]:
 
 
 def _check_shape(entry: Any, ndim: int) -> tuple[int, ...]:
-    sizes: Sequence[Any] = (entry,) * ndim if isinstance(entry, (int, np.integer)) else tuple(entry)
+    sizes: Sequence[Any] = (entry,) * ndim if np.ndim(entry) == 0 else tuple(entry)
     if not all(isinstance(s, (int, np.integer)) and s >= 1 for s in sizes):
         raise ValueError(f"The shape {entry!r} must consist of whole numbers of at least 1.")
     if len(sizes) != ndim:

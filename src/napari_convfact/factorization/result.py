@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_convfact.factorization.certificates import SAME, ruppert_nmse, separate
 from napari_convfact.factorization.chain import add_chains, overlap
+from napari_convfact.foundation.validate import check_float32
 
 Status = Literal["exact", "certified", "best found"]
 Factors = tuple[np.ndarray, ...]
@@ -201,9 +202,16 @@ class Factorization:
         -------
         numpy.ndarray
             Of the image's shape, float32 (complex64 for a complex kernel).
+
+        Raises
+        ------
+        ValueError
+            If the image or an option makes no sense, or float32 cannot hold the kernel.
         """
         from napari_convfact.convolution.apply import apply_chains
         from napari_convfact.execution.chain import Chain
+
+        check_float32(self.reconstruction)
 
         def run(chains: list[Chain]) -> np.ndarray:
             filtered: np.ndarray = apply_chains(

@@ -11,6 +11,8 @@ import scipy.ndimage
 
 Missing = Literal["error", "fill"]
 
+_FLOAT32 = np.finfo(np.float32)
+
 
 @dataclass(frozen=True)
 class CheckedImage:
@@ -199,6 +201,18 @@ def check_psf(
         notes = (f"{negative} negative values of the {name} were set to zero.",)
         psf = psf.clip(min=0)
     return psf / psf.sum(), notes
+
+
+def check_float32(kernel: np.ndarray, *, name: str = "kernel") -> None:
+    """Raise a ValueError if a finite kernel is infinite in float32, or zero while it is not."""
+    # Subnormal numbers are let through: networks have kernels that decayed to them.
+    least, most = (float(limit) for limit in (_FLOAT32.smallest_subnormal, _FLOAT32.max))
+    largest = float(np.abs(kernel).max())
+    if largest and not least <= largest <= most:
+        raise ValueError(
+            f"The largest value of the {name} is {largest:.3g}, beyond what float32 holds "
+            f"({least:.2g} to {most:.2g}): rescale it."
+        )
 
 
 def check_count(name: str, value: Any, *, or_else: str | None = None) -> None:

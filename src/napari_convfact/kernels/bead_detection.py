@@ -67,10 +67,17 @@ def estimate_fwhm(image: np.ndarray, positions: np.ndarray | None = None) -> tup
 
 
 def local_maxima(image: np.ndarray, reach: Sequence[int]) -> np.ndarray:
-    """Return the voxels that are the largest within `reach`, brightest first, ``(n, ndim)``."""
+    """Return the voxels that are the largest within `reach`, brightest first, ``(n, ndim)``.
+
+    Neighbours that are equal, as those of a bead in the middle between voxels, count once.
+    """
     window = [2 * r + 1 for r in reach]
     highest = ndi.maximum_filter(image, window, mode="nearest")
-    positions = np.argwhere((image == highest) & (image > np.median(image)))
+    tops = (image == highest) & (image > np.median(image))
+    plateaus, _ = ndi.label(tops, np.ones((3,) * image.ndim))
+    positions = np.argwhere(tops)
+    _, first = np.unique(plateaus[tops], return_index=True)
+    positions = positions[first]
     order = np.argsort(-image[tuple(positions.T)], kind="stable")
     return positions[order]
 

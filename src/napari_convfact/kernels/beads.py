@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.scale import to_unit_scale
 from napari_convfact.foundation.validate import check_image
 from napari_convfact.kernels import bead_averaging as averaging
 from napari_convfact.kernels import bead_detection as detection
@@ -154,6 +155,8 @@ def psf_from_beads_job(
             f"Beads are measured in 2-D or 3-D, but the image has {data.ndim} axes: "
             "choose one time point and one channel."
         )
+    # float32 has no squares of 1e-23 and 1e20.
+    data, exponent = to_unit_scale(data)
     seeds = _check_points(points, data)
     saturation = float(data.max()) if np.asarray(image).dtype.kind in "iu" else None
     spacing = None if voxel_size is None else per_axis(voxel_size, data.ndim, "voxel_size")
@@ -163,8 +166,11 @@ def psf_from_beads_job(
     fwhm = detection.estimate_fwhm(data, seeds)
     yield Step(0, total, f"Looking for beads of {_numbers(fwhm)} voxels")
     spots = detection.find_spots(data, fwhm)
+    twice = 0
     if seeds is not None:
-        seeds = _refine(seeds, spots.smoothed, fwhm)
+        marked = len(seeds)
+        seeds = _different(_refine(seeds, spots.smoothed, fwhm))
+        twice = marked - len(seeds)
     isolation = tuple(int(np.ceil(_ISOLATION * w)) for w in fwhm)
 
     def choose(half: tuple[int, ...]) -> Choice:
@@ -173,6 +179,7 @@ def psf_from_beads_job(
         return detection.select_beads(spots, data, half, isolation, saturation)
 
     half, (beads, rejected) = _choose_size(sizes, fwhm, choose)
+    rejected["marked twice"] = twice
     if not len(beads):
         raise ValueError(_no_beads(rejected, half, data.shape))
 
@@ -201,7 +208,7 @@ def psf_from_beads_job(
         fwhm_physical=spacing and tuple(w * s for w, s in zip(peak.fwhm, spacing, strict=True)),
         # Without noise, rounding errors stand for it.
         signal_to_noise=peak.amplitude / max(noise, 1e-9 * peak.amplitude),
-        background=float(background.mean()),
+        background=math.ldexp(float(background.mean()), exponent),
         shape=psf.shape,
         unit=unit,
         notes=checked.notes,
@@ -263,6 +270,12 @@ def _refine(seeds: np.ndarray, smoothed: np.ndarray, fwhm: Sequence[float]) -> n
         near = smoothed[tuple(slice(a, b) for a, b in zip(low, seed + reach + 1, strict=True))]
         refined.append(low + np.unravel_index(near.argmax(), near.shape))
     return np.array(refined)
+
+
+def _different(positions: np.ndarray) -> np.ndarray:
+    """Return each position once: two points on a bead do not make it two beads."""
+    _, first = np.unique(positions, axis=0, return_index=True)
+    return positions[np.sort(first)]
 
 
 def _numbers(values: Sequence[float]) -> str:

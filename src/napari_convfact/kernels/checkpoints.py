@@ -159,11 +159,12 @@ def _choose_channels(kernels: np.ndarray, channels: str | int) -> np.ndarray:
     if channels == "mean":
         return np.asarray(kernels.mean(axis=1))
     count = kernels.shape[1]
-    if isinstance(channels, str) or not 0 <= channels < count:
+    whole = isinstance(channels, (int, np.integer)) and not isinstance(channels, bool)
+    if not whole or not 0 <= (index := int(channels)) < count:
         raise ValueError(
             f"channels must be 'all', 'mean' or an index from 0 to {count - 1}, not {channels!r}."
         )
-    return np.asarray(kernels[:, channels])
+    return np.asarray(kernels[:, index])
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -186,7 +187,7 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
             "refused. Save model.state_dict() to a file instead."
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = str(error).split("\n", maxsplit=1)[0] or "it is cut short."
         raise ValueError(
             f"{path.name} is neither a safetensors nor a PyTorch file that can be read: {reason}"
         ) from None

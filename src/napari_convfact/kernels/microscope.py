@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +38,7 @@ class Lens:
 
     def __post_init__(self) -> None:
         for name in ("na", "wavelength", "refractive_index"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
         if self.sample_index is not None and not self.sample_index > 0:
             raise ValueError(f"sample_index must be positive, not {self.sample_index!r}.")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_convfact.foundation.memory import memory_budget
-from napari_convfact.foundation.validate import check_kernel, check_psf
+from napari_convfact.foundation.validate import check_float32, check_kernel, check_psf
 from napari_convfact.kernels import geometry
 from napari_convfact.kernels.background import estimate_background
 from napari_convfact.kernels.sizes import per_axis
@@ -167,6 +167,7 @@ def prepare_kernel(
         voxel_size=target if before and target else before,
         notes=notes + hints,
     )
+    check_float32(values)
     return values.astype(np.float32), report
 
 
@@ -235,7 +236,17 @@ def _sample(
     sampled *= np.prod(steps)
     if normalize:
         sampled[sampled < 0] = 0
+    else:
+        # A filter kernel need not end in zeros: what the spline puts beyond the grid comes
+        # back, or a Laplacian would answer to a constant image.
+        sampled += (values.sum() - sampled.sum()) * _shares(sampled)
     return sampled
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    """Return magnitudes as parts of their sum, or zeros if that is zero."""
+    weights = np.abs(values)
+    return np.asarray(weights / (weights.sum() or 1.0))
 
 
 def _finish(

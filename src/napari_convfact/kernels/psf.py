@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,8 @@ _LARGEST_PIXEL = 0.125
 _ENERGY = 0.999
 # Where the brightest point of the axis is first looked for.
 _STEPS_PER_FWHM = 8
+# Voxels larger than so many widths see a point; mostly they are in nanometres.
+_MOST_WIDTHS = 50
 
 
 def theoretical_psf(
@@ -49,7 +52,8 @@ def theoretical_psf(
     Raises
     ------
     ValueError
-        If a voxel size is not positive or the size is even.
+        If a voxel size is not positive, or so large that its unit must be another than the
+        wavelength's, or the size is even.
 
     Notes
     -----
@@ -113,9 +117,10 @@ def psf_shape(
     """Return the size to which a PSF is computed, before it is cropped to its energy."""
     voxels = _three_axes(voxel_size)
     ndim = len(voxel_size)
+    lens = microscope.emission
+    _check_voxels(lens, voxels, ndim)
     if size is not None:
         return odd_sizes(size, ndim)
-    lens = microscope.emission
     depth = _AXIAL_REACH * lens.axial_fwhm + lens.axial_spread if ndim == 3 else 0.0
     if microscope.modality == "light-sheet" and microscope.sheet_thickness:
         # Two of its widths away, a light sheet is 1e-5 of its height.
@@ -141,6 +146,32 @@ def _best_focus(lens: Lens, emitted: Focus, excited: Focus | None) -> float:
     return float(found.x)
 
 
+def psf_bytes(microscope: Microscope, voxel_size: Sequence[float], shape: Sequence[int]) -> float:
+    """Return about how much memory a PSF takes: its planes, and the fine samples of one."""
+    pixel = _three_axes(voxel_size)[1:]
+    factors = _oversampling(pixel, microscope.emission)
+    fine = math.prod(n * f for n, f in zip(shape[-2:], factors, strict=True))
+    # float64 planes, their stack, and the crop of it; radius, emission, excitation, product
+    return 8.0 * (3 * math.prod(shape) + 4 * fine)
+
+
+def _oversampling(pixel: Sequence[float], emission: Lens) -> list[int]:
+    """Return in how many parts each pixel is integrated along y and x."""
+    largest = _LARGEST_PIXEL * emission.lateral_fwhm
+    # Odd, so that the middle of a pixel is a sample.
+    return [2 * int(np.ceil((p / largest - 1) / 2 - 1e-9)) + 1 for p in pixel]
+
+
+def _check_voxels(lens: Lens, voxels: Sequence[float], ndim: int) -> None:
+    widths = (lens.axial_fwhm, lens.lateral_fwhm, lens.lateral_fwhm)
+    for voxel, width in list(zip(voxels, widths, strict=True))[-ndim:]:
+        if voxel > _MOST_WIDTHS * width:
+            raise ValueError(
+                f"A voxel size of {voxel:g} is {voxel / width:.0f} times the width of the PSF, "
+                f"{width:.3g}: check that it is in the unit of the wavelength."
+            )
+
+
 def _sheet(microscope: Microscope, z: float) -> float:
     if microscope.modality != "light-sheet" or not microscope.sheet_thickness:
         return 1.0
@@ -157,9 +188,7 @@ class _LateralGrid:
         emission: Lens,
         pinhole: float,
     ) -> None:
-        largest = _LARGEST_PIXEL * emission.lateral_fwhm
-        # Odd, so that the middle of a pixel is a sample.
-        self._factors = [2 * int(np.ceil((p / largest - 1) / 2 - 1e-9)) + 1 for p in pixel]
+        self._factors = _oversampling(pixel, emission)
         fine = [p / f for p, f in zip(pixel, self._factors, strict=True)]
         self._margins = [0, 0]
         self._aperture: np.ndarray | None = None
@@ -188,9 +217,12 @@ class _LateralGrid:
             plane = fftconvolve(plane, self._aperture, mode="valid")
         if excited is not None:
             rows, columns = self._margins
-            plane = plane * excited(self._radius)[self._mirrored][
-                rows : rows + plane.shape[0], columns : columns + plane.shape[1]
-            ]
+            plane = (
+                plane
+                * excited(self._radius)[self._mirrored][
+                    rows : rows + plane.shape[0], columns : columns + plane.shape[1]
+                ]
+            )
         first, second = self._factors
         blocks = plane.reshape(plane.shape[0] // first, first, plane.shape[1] // second, second)
         average: np.ndarray = blocks.mean(axis=(1, 3)).clip(min=0)

@@ -10,6 +10,7 @@ from napari_convfact.kernels.sizes import count_axes, odd_sizes, per_axis
 
 # Samples per voxel and axis by which edges are antialiased.
 _SUPERSAMPLING = 16
+_THINNEST = 1 / _SUPERSAMPLING
 
 
 def gaussian(
@@ -65,7 +66,8 @@ def disk(
     """
     radii = per_axis(radius, count_axes(radius, ndim), "radius")
     sizes = _sizes(size, [2 * int(np.ceil(r - 0.5)) + 1 for r in radii])
-    fine = [_fine_offsets(n) / r for n, r in zip(sizes, radii, strict=True)]
+    # What is thinner than a fine sample would fall between them.
+    fine = [_fine_offsets(n) / max(r, _THINNEST) for n, r in zip(sizes, radii, strict=True)]
     # One slab of the first axis at a time: all fine samples of a ball would take gigabytes.
     rest = sum(
         (g**2 for g in np.meshgrid(*fine[1:], indexing="ij", sparse=True)), start=np.zeros(())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.validate import check_float32
 from napari_convfact.operations.colours import colours_first
 from napari_convfact.operations.factorization_pictures import pictures, real_parts
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
@@ -113,7 +114,9 @@ def job(inputs: Mapping[str, SpatialImage], parameters: FactorizeKernel) -> Job[
     kernel, image = inputs["kernel"], inputs.get("image")
     taps = np.asarray(kernel.data).reshape(_check(kernel, image, parameters))
     from napari_convfact.factorization.factorize import factorize_job
+    from napari_convfact.factorization.problem import check_target
 
+    check_float32(check_target(taps))  # the type of the pictures
     found = []
     for shapes, dilations in _chains(parameters):
         factorization = yield from factorize_job(

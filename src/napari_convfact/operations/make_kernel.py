@@ -234,19 +234,35 @@ def plan(inputs: Mapping[str, SpatialImage], parameters: MakeKernel) -> Plan:
             16.0 * math.prod(source.data.shape),
         )
     where = f", with the voxel size of {image.name}" if image else ""
-    return Plan(f"{_ndim(image, parameters)}-D kernel by formula{where}.", 1e7)
+    text = f"{_ndim(image, parameters)}-D kernel by formula{where}."
+    return Plan(text, 1e7 + _formula_bytes(_ndim(image, parameters), parameters))
+
+
+def _formula_bytes(ndim: int, parameters: MakeKernel) -> float:
+    """Return how much memory the largest arrays take: a wide Gaussian in 3-D is gigabytes."""
+    half = {
+        "gaussian": 4 * parameters.sigma,
+        "laplacian-of-gaussian": 5 * parameters.sigma,
+        "disk": parameters.radius,
+        "motion": parameters.length / 2,
+        "gabor": 2 * parameters.wavelength,
+    }.get(parameters.kind, _DEFAULT_SIZE)
+    side = _size(parameters) or 2 * math.ceil(half) + 1
+    # float64, its terms (three in a Laplacian) and the result
+    bytes_per_sample = 40.0 if parameters.kind == "laplacian-of-gaussian" else 24.0
+    return bytes_per_sample * float(side) ** ndim
 
 
 def _plan_optics(voxels: tuple[float, ...], parameters: MakeKernel) -> Plan:
-    from napari_convfact.kernels.psf import psf_shape
+    from napari_convfact.kernels.psf import psf_bytes, psf_shape
 
-    shape = psf_shape(_microscope(parameters), voxels, _size(parameters))
+    microscope = _microscope(parameters)
+    shape = psf_shape(microscope, voxels, _size(parameters))
     sizes = " × ".join(map(str, shape))
     text = f"At most {sizes} voxels of {' × '.join(f'{v:.4g}' for v in voxels)} um."
     if math.prod(shape) > _LARGE and parameters.size == "auto":
         text += " Give a size under More options: little light is that far out."
-    # float64 planes, their stack, and the crop of it
-    return Plan(text, 3 * 8.0 * math.prod(shape))
+    return Plan(text, psf_bytes(microscope, voxels, shape))
 
 
 OPERATION = Operation(
