@@ -6,17 +6,16 @@ import math
 
 import numpy as np
 
-# Between these powers of two nothing is rescaled.
-_LOWEST, _HIGHEST = -40, 40
 
-
-def intensity_unit(largest: float) -> float:
+def intensity_unit(largest: float, usual: int = 40) -> float:
     """Return what intensities are to be divided by before they are squared and summed.
 
     Parameters
     ----------
     largest : float
         The largest magnitude.
+    usual : int
+        Up to this power of two, and down to its reciprocal, nothing is rescaled.
 
     Returns
     -------
@@ -24,7 +23,7 @@ def intensity_unit(largest: float) -> float:
         A power of two, so that dividing by it does not round; 1 for ordinary intensities.
     """
     exponent = math.frexp(largest)[1]
-    if largest == 0 or _LOWEST < exponent <= _HIGHEST:
+    if largest == 0 or -usual < exponent <= usual:
         return 1.0
     return math.ldexp(1.0, exponent - 1)
 
