@@ -352,6 +352,7 @@ def test_total_variation_calms_noise():
         ({"keep_every": 0}, "keep_every must be"),
         ({"keep_every": 2.5}, "keep_every must be"),
         ({"start": np.ones((3, 3))}, "start has shape"),
+        ({"start": np.zeros((8, 8))}, "start is zero everywhere"),
     ],
 )
 def test_wrong_arguments_are_named(options, words):

@@ -91,7 +91,7 @@ def solve(
     _check(rcond, strength, prior, preconditioner)
     options = (rcond, strength, prior, preconditioner, tolerance, max_iterations)
     chosen = _choose_method(operator, method, rcond, strength)
-    unit = intensity_unit(float(data.abs().max()), _USUAL_DATA)
+    unit = intensity_unit(max(abs(float(end)) for end in torch.aminmax(data)), _USUAL_DATA)
     weight = intensity_unit(_largest_gain(operator), _USUAL_KERNEL)
     if unit == weight == 1:
         return _solve(operator, data, chosen, *options)

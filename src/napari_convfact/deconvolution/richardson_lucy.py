@@ -139,6 +139,10 @@ class RichardsonLucySolver:
         self, values: torch.Tensor, start: Any, held_out: HeldOutError | None = None
     ) -> Iteration:
         """Begin to iterate on values whose memory is given away."""
+        if start is not None and not np.any(start):
+            raise ValueError(
+                "The start is zero everywhere: steps multiply, and nothing grows there."
+            )
         if start is None:
             scene = self.model.flat_scene(self._level(float(values.mean())))
         else:
@@ -158,7 +162,7 @@ class RichardsonLucySolver:
         Steps multiply: nothing grows from black, and little from next to it.
         """
         level = self._level(float(image.clip(min=0).mean(dtype=np.float64)))
-        return float(estimate.mean(dtype=np.float64)) < _LEAST_START * level
+        return float(estimate.mean(dtype=np.float64)) <= _LEAST_START * level
 
     def _level(self, mean: float) -> float:
         return scene_level(mean, self.background)
