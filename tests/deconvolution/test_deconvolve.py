@@ -316,8 +316,11 @@ def test_the_curve_shows_the_choice():
     # Ten points per decade.
     assert abs(np.log10(best / deconvolve(image, PSF).strength)) <= 0.05 + 1e-9
     assert strength_curve(image, PSF, prior="identity", strengths=[0.1, 1]).strength.size == 2
-    with pytest.raises(ValueError, match="positive"):
-        strength_curve(image, PSF, strengths=[0.0, 1.0])
+    for wrong in (0.0, np.inf, "weak"):
+        with pytest.raises(ValueError, match="strengths must be a number above 0"):
+            strength_curve(image, PSF, strengths=[1.0, wrong])
+    with pytest.raises(ValueError, match="prior must be"):
+        strength_curve(image, PSF, prior="smooth")
 
 
 def test_a_rule_that_finds_nothing_gives_way():

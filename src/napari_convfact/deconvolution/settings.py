@@ -59,7 +59,7 @@ class Settings:
         for name, allowed in _CHOICES.items():
             _check_choice(name, getattr(self, name), allowed)
         if not isinstance(self.strength, str):
-            _check_number("strength", self.strength, least=_LEAST_POSITIVE, most=_HEAVIEST)
+            check_strength(self.strength)
         elif self.strength not in ("auto", "discrepancy"):
             raise ValueError(
                 f"strength must be auto, discrepancy or a positive number, not {self.strength!r}."
@@ -84,6 +84,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "engine": ("auto", "fft", "fused"),
     "dtype": ("float32", "float64"),
 }
+
+
+def check_strength(value: Any, name: str = "strength") -> None:
+    """Raise a ValueError unless a strength can be computed with."""
+    _check_number(name, value, least=_LEAST_POSITIVE, most=_HEAVIEST)
 
 
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
