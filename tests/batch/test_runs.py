@@ -29,6 +29,7 @@ from tests.batch.tile_cases import (
 import napari_convfact as cf
 from napari_convfact.batch import store
 from napari_convfact.batch.manifest import WorkFolder, fingerprint
+from napari_convfact.batch.methods.deconvolution import constants
 from napari_convfact.batch.prepare import prepare_job
 from napari_convfact.batch.process import process_tile
 from napari_convfact.batch.request import Options
@@ -38,6 +39,7 @@ from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.batch.verify import status, verify_job
 from napari_convfact.foundation.job import run
 from napari_convfact.kernels.bank import KernelBank
+from napari_convfact.operations.deconvolve_parameters import Deconvolve
 from napari_convfact.operations.operation import SpatialImage
 from napari_convfact.storage import read_image
 
@@ -57,6 +59,16 @@ def test_what_tiles_would_leave_out_is_refused(change, files, tmp_path):
         run(job)
     # Other methods know neither.
     run(prepare_job(wiener(files, tmp_path / "a.ome.zarr", **change), limit(4)))
+
+
+@pytest.mark.parametrize("method", ["tikhonov", "richardson-lucy"])
+@pytest.mark.parametrize("factor", [1e-25, 1e22])
+def test_intensities_that_cannot_be_squared_are_refused(method, factor, files):
+    """In memory they are deconvolved in a unit of their own."""
+    image = SpatialImage(np.asarray(files["image"].data[:60, :70]) * np.float32(factor), "beads")
+    parameters = Deconvolve(method=method, device="cpu")
+    with pytest.raises(ValueError, match="multiply it by a constant"):
+        run(constants({"image": image, "psf": gaussian(1.5)}, parameters))
 
 
 def test_a_run_that_fails_before_its_first_tile_leaves_nothing(tmp_path):

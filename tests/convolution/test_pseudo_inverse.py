@@ -76,6 +76,16 @@ def test_rcond_cuts_what_lies_below_it():
     np.testing.assert_allclose(gains[len(kept) :], 0, atol=1e-14)
 
 
+@pytest.mark.parametrize("rcond", [0.05, 0.3, 0.7])
+@pytest.mark.parametrize("channels", [(2, 2), (3, 3), (2, 3)])
+def test_rcond_cuts_singular_values_of_well_conditioned_channels(channels, rcond):
+    """Square, well conditioned matrices are inverted by elimination, which cuts nothing."""
+    kernel = np.random.default_rng(3).standard_normal((*channels, 3))
+    op = operator(kernel, (8,), boundary="periodic")
+    expected = np.linalg.pinv(op.dense(), rcond=rcond)
+    np.testing.assert_allclose(pinv_matrix(op, rcond=rcond), expected, atol=1e-10)
+
+
 def test_rcond_cuts_singular_values_of_small_images_with_any_boundary():
     op = operator(gaussian(1), (10, 11), boundary="zero")
     y = np.random.default_rng(10).standard_normal((3, 10, 11))
@@ -315,6 +325,53 @@ def test_condition_is_exact_where_it_is_cheap():
         operator(rng.standard_normal((3, 4)), (7, 8), boundary="zero", stride=2),
     ):
         assert op.condition() == pytest.approx(np.linalg.cond(op.dense()), rel=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_condition_is_that_of_the_exact_matrix(dtype):
+    """Round-off of float32 hid the exponential growth that the documentation shows."""
+    for n in (16, 32):
+        matrix = np.eye(n, k=1) * 0.2 + np.eye(n, k=-1)
+        found = Convolution([0.2, 0, 1], (n,), dtype=dtype).condition()
+        assert found == pytest.approx(np.linalg.cond(matrix), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("kernel", "boundary"),
+    [([1, 1], "periodic"), ([1, -1], "reflect"), ([1, 1, 1], "zero"), (np.ones(4), "reflect")],
+)
+def test_the_condition_of_a_singular_matrix_is_infinite(kernel, boundary, dtype):
+    """A constant, or a wave of the kernel's length, is mapped to exactly nothing."""
+    assert Convolution(kernel, (32,), boundary=boundary, dtype=dtype).condition() == np.inf
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "zero", "reflect", "full", "valid", "extended"])
+@pytest.mark.parametrize("options", [{}, {"strength": 0.01}, {"method": "iterative"}])
+def test_data_and_kernel_of_any_size(boundary, options):
+    """Squares of them overflow float32, or vanish; the problem is homogeneous."""
+    rng = np.random.default_rng(5)
+    kernel = np.array([[0.1, 0.2, 0.1], [0.3, 1.5, 0.1]])
+    op = Convolution(kernel, (40, 41), boundary=boundary)
+    y = rng.standard_normal(op.output_shape)
+    expected = op.pinv(y, **options)
+    scale = np.abs(expected).max()
+    for factor in (1e-38, 1e-25, 1e-12, 1e12, 1e19, 1e30):
+        found = op.pinv(y * factor, **options).astype(float) / factor
+        np.testing.assert_allclose(found, expected, atol=1e-3 * scale)
+    for factor in (1e-25, 1e-12, 1e12, 1e25):
+        scaled = Convolution(factor * kernel, (40, 41), boundary=boundary)
+        changed = {**options}
+        if "strength" in options:
+            changed["strength"] *= factor**2
+        found = scaled.pinv(y, **changed).astype(float) * factor
+        np.testing.assert_allclose(found, expected, atol=1e-3 * scale)
+
+
+def test_a_kernel_of_one_sample_has_no_border(capfd):
+    op = operator([[2.0]], (5, 6))
+    np.testing.assert_allclose(op.pinv(np.ones((5, 6)), method="border"), 0.5)
+    assert not capfd.readouterr().err
 
 
 def test_condition_is_estimated_for_large_images():

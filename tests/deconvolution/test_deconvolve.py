@@ -229,7 +229,13 @@ BAD_OPTIONS = [
     ({"iterations": 0}, "iterations must be 'auto' or a whole number"),
     ({"iterations": 2.5}, "iterations must be"),
     ({"tolerance": 0.0}, "tolerance must be"),
-    ({"background": np.inf}, "background must be a finite number"),
+    ({"background": np.inf}, "background must be a number from -3.4e\\+38 to 3.4e\\+38, not inf"),
+    ({"background": 1e40}, "background must be"),
+    ({"read_noise": "much"}, "read_noise must be a number from 0 to"),
+    ({"read_noise": -1.0}, "read_noise must be"),
+    ({"total_variation": np.nan}, "total_variation must be a number from 0 to"),
+    ({"strength": 1e39}, "strength must be a number above 0 and at most"),
+    ({"channel_axis": "c"}, "channel_axis must be None or a whole number"),
     ({"missing": "ignore"}, "missing must be"),
     ({"dtype": "float16"}, "dtype must be float32 or float64"),
 ]
@@ -310,8 +316,11 @@ def test_the_curve_shows_the_choice():
     # Ten points per decade.
     assert abs(np.log10(best / deconvolve(image, PSF).strength)) <= 0.05 + 1e-9
     assert strength_curve(image, PSF, prior="identity", strengths=[0.1, 1]).strength.size == 2
-    with pytest.raises(ValueError, match="positive"):
-        strength_curve(image, PSF, strengths=[0.0, 1.0])
+    for wrong in (0.0, np.inf, "weak"):
+        with pytest.raises(ValueError, match="strengths must be a number above 0"):
+            strength_curve(image, PSF, strengths=[1.0, wrong])
+    with pytest.raises(ValueError, match="prior must be"):
+        strength_curve(image, PSF, prior="smooth")
 
 
 def test_a_rule_that_finds_nothing_gives_way():
@@ -371,3 +380,78 @@ def test_frames_are_described_together():
     assert re.search(r"shows \S+ to \S+ intensity units per photon", message)
     assert re.search(r"In 1 of 3 frames, so few say", message)
     assert "3 negative values of the image" in message
+
+
+EVERY_SIZE = (1e-42, 1e-38, 1e-30, 1e-20, 1e-13, 1e13, 1e17, 1e19, 1e25, 1e34)
+
+
+@parametrize(EVERY)
+def test_intensities_of_any_size(options):
+    """Squares of them overflow float32, or vanish; every method is homogeneous."""
+    image = RNG.poisson(40, (24, 25)) + 200.0 * (RNG.random((24, 25)) > 0.95)
+    options = {**options, "background": 3.0}
+    expected = deconvolve(image, PSF, **options).estimate
+    scale = np.abs(expected).max()
+    for factor in EVERY_SIZE:
+        options["background"] = 3.0 * factor
+        found = deconvolve(image * factor, PSF, **options).estimate.astype(float)
+        # The smallest float32 have few digits.
+        tolerance = 2e-2 if factor < 1e-37 else 2e-4
+        np.testing.assert_allclose(found / factor, expected, atol=tolerance * scale)
+
+
+def test_previews_are_in_the_units_of_the_image():
+    steps = []
+    image = 1e20 * RNG.random((32, 33))
+    result = run(deconvolve_job(image, np.ones((5, 5)), strength=1e-3), steps.append)
+    previews = [step.preview for step in steps if step.preview is not None]
+    np.testing.assert_array_equal(previews[-1], result.estimate)
+
+
+@pytest.mark.parametrize("iterations", [8, "auto"])
+@pytest.mark.parametrize("black", [[0], [1], [2], [0, 1, 2]])
+def test_a_warm_start_survives_black_frames(black, iterations):
+    """Richardson-Lucy multiplies: from an estimate of nothing all later frames were nothing."""
+    movie = RNG.poisson(30, (4, 20, 21)).astype(float)
+    movie[black] = 0
+    options = {"method": "richardson-lucy", "iterations": iterations}
+    found = deconvolve(movie, PSF, warm_start=True, **options).estimate
+    lit = [frame for frame in range(4) if frame not in black]
+    np.testing.assert_allclose(found[lit].mean((1, 2)), movie[lit].mean((1, 2)), rtol=0.02)
+    # The frame after the black one begins as it would alone.
+    alone = deconvolve(movie[black[-1] + 1], PSF, **options).estimate
+    np.testing.assert_array_equal(found[black[-1] + 1], alone)
+    assert not found[black].any()
+
+
+def test_read_noise_does_not_darken_the_start():
+    """Snyder's model adds the variance to data and model alike: it is no background."""
+    counts = RNG.poisson(5, (20, 21)).astype(float)
+    options = {"method": "richardson-lucy", "boundary": "periodic", "accelerate": False}
+    read_noise, psf = 30.0, np.ones((1, 1))
+    found = deconvolve(counts, psf, read_noise=read_noise, iterations=1, **options).estimate
+    start = counts.mean()
+    step = start * (counts + read_noise) / (start + read_noise)
+    np.testing.assert_allclose(found, step, rtol=1e-5)
+
+
+def test_kept_estimates_that_there_are_not_are_told():
+    options = {"method": "richardson-lucy", "iterations": 3}
+    image = RNG.poisson(9, (8, 9))
+    found = deconvolve(image, PSF, keep_every=5, **options)
+    assert found.intermediate is None
+    assert "No estimate was kept: there were 3 iterations" in found.message
+    assert "kept" not in deconvolve(image, PSF, keep_every=3, **options).message
+
+
+def test_a_loss_of_brightness_is_told():
+    """Of noise alone the rule wants next to nothing, and Wiener's gain takes the mean with it."""
+    noise = 100 + RNG.standard_normal((48, 48))
+    found = deconvolve(noise, PSF, method="wiener", boundary="reflect")
+    left = 100 * found.estimate.mean() / noise.mean()
+    assert left < 95
+    assert f"{left:.2g} % of the mean brightness" in found.message
+    for options in ({"method": "wiener"}, {"boundary": "reflect"}):
+        kept = deconvolve(noise, PSF, **options)
+        assert kept.estimate.mean() == pytest.approx(100, abs=0.1)
+        assert "brightness" not in kept.message

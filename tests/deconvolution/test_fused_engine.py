@@ -21,7 +21,7 @@ def test_fused_iterations_equal_those_through_transforms(boundary):
     for engine in ("fft", "fused"):
         operator = Convolution(psf / psf.sum(), data.shape, boundary=boundary, engine=engine)
         model = PoissonModel(operator, background=1.0)
-        scene = model.flat_scene(data)
+        scene = model.flat_scene(float(data.mean()))
         for _ in range(20):
             blurred = model.blur(scene)
             model.compare(blurred, data)

@@ -148,3 +148,10 @@ def test_a_psf_is_normalized_and_its_negatives_clipped():
 
 def test_a_kernel_keeps_its_negatives():
     np.testing.assert_array_equal(check_kernel([1, -2, 1]), [1, -2, 1])
+
+
+@pytest.mark.parametrize("largest", [1e-300, 1e-40, 1.0, 1e40, 1.5e308])
+def test_a_psf_of_any_size_is_divided_by_its_sum(largest):
+    """The sum of nine times the largest number is infinite, and the PSF was zero after it."""
+    psf, _ = check_psf(np.full((3, 3), largest))
+    np.testing.assert_allclose(psf, 1 / 9)

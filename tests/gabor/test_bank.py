@@ -128,6 +128,51 @@ def test_a_preset_gives_way_to_arguments():
     assert bank.along[0] == gabor_bank(bandwidth=1.2).along[0]
 
 
+@pytest.mark.parametrize(
+    ("preset", "arguments"),
+    [
+        ("manjunath", {"n_orientations": 8}),
+        ("manjunath", {"highest": 0.354, "n_scales": 5}),
+        ("lee1996", {"bandwidth": 1.0}),
+        ("lee1996", {"normalize": "peak"}),
+        ("ibsi", {"dc_free": True}),
+    ],
+)
+def test_arguments_win_over_a_preset_where_they_are_the_default(preset, arguments):
+    bank, plain = gabor_bank(preset=preset, **arguments), gabor_bank(**arguments)
+    shown = {"n_orientations": "shape", "highest": "frequencies", "bandwidth": "along"}
+    for name in arguments.keys() - {"n_scales"}:
+        attribute = shown.get(name, name)
+        found, expected = getattr(bank, attribute), getattr(plain, attribute)
+        if name == "n_orientations":
+            found, expected = found[1], expected[1]
+        assert found == expected
+
+
+@pytest.mark.parametrize("n_scales", [1, 3, 6])
+def test_manjunath_takes_any_number_of_scales(n_scales):
+    """Its widths follow its frequencies: as many of them as there are scales."""
+    bank = gabor_bank(preset="manjunath", highest=0.4, n_scales=n_scales)
+    ratio = np.array(bank.along) * bank.frequencies
+    np.testing.assert_allclose(ratio, gabor_bank(preset="manjunath").along[0] * 0.4)
+
+
+@pytest.mark.parametrize("radial", ["gabor", "log-gabor"])
+@pytest.mark.parametrize("shape", [(1, 9), (64, 3), (200, 210)])
+def test_the_height_of_unit_energy_is_no_matter_of_the_image(shape, radial):
+    """On a small torus a sum over the spectrum's samples was not the kernel's energy."""
+    options = {"n_scales": 3, "n_orientations": 4, "radial": radial}
+    bank, peak = gabor_bank(normalize="l2", **options), gabor_bank(**options)
+    energy = (abs(peak.kernels(601)) ** 2).sum((-2, -1), keepdims=True)
+    expected = peak.spectrum(shape) / np.sqrt(energy)
+    np.testing.assert_allclose(bank.spectrum(shape), expected, rtol=2e-3, atol=1e-5)
+
+
+def test_kernels_that_do_not_fit_in_memory():
+    with pytest.raises(ValueError, match="do not fit in memory"):
+        gabor_bank(n_scales=12).kernels()
+
+
 def test_lee_kernels_are_twice_as_long_across():
     bank = gabor_bank(preset="lee1996")
     np.testing.assert_allclose(bank.across, 2 * np.array(bank.along))
@@ -145,6 +190,12 @@ def test_ibsi_kernels_are_waves_under_an_envelope_of_height_one():
     [
         ({"bandwidth": 0}, "bandwidth must be a positive number"),
         ({"bandwidth": -1}, "bandwidth must be a positive number"),
+        ({"bandwidth": 2000}, "bandwidth must be from 0.001 to 32 octaves"),
+        ({"bandwidth": 1e-17}, "bandwidth must be from"),
+        ({"bandwidth": "wide"}, "bandwidth must be a positive number"),
+        ({"n_scales": "many"}, "n_scales must be a whole number"),
+        ({"n_scales": None}, "n_scales must be a whole number"),
+        ({"n_scales": 2.0}, "n_scales must be a whole number"),
         ({"sigma": 0}, "sigma must be a positive number"),
         ({"sigma": [1, 2, 3]}, "3 values for 5 scales"),
         ({"aspect": 0}, "aspect must be a positive number"),

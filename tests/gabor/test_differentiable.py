@@ -62,3 +62,8 @@ def test_bad_arguments():
         gabor_energies(image, one, two, one)
     with pytest.raises(ValueError, match="boundary"):
         gabor_energies(image, one, one, one, boundary="mirror")
+    with pytest.raises(ValueError, match="aspect has 2 values for 1 kernels"):
+        gabor_energies(image, one, one, one, aspect=two)
+    for wrong in (torch.zeros(4), np.zeros((4, 4)), torch.zeros(4, 4, dtype=torch.complex64)):
+        with pytest.raises(ValueError, match="image must be a real tensor"):
+            gabor_energies(wrong, one, one, one)

@@ -256,3 +256,26 @@ def test_the_gpu_agrees(camera):
     np.testing.assert_allclose(on_gpu.energy, on_cpu.energy, atol=1e-5 * on_cpu.energy.max())
     np.testing.assert_allclose(on_gpu.reconstruct(), camera, atol=1e-5)
     np.testing.assert_allclose(on_gpu.total_energy, on_cpu.total_energy, rtol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-20, 1e18, 1e25])
+def test_energies_beyond_the_precision_are_refused(camera, factor):
+    """They were 0 or infinite, and the orientation made of them was noise or NaN."""
+    responses = gabor_filter(camera * factor, gabor_bank(n_scales=1))
+    for outputs in (["energy"], ["orientation"], ["phase", "strongest"]):
+        with pytest.raises(ValueError, match="float32 cannot hold the energies"):
+            responses.compute(outputs)
+    with pytest.raises(ValueError, match="energies"):
+        responses.band_energies()
+    # What is linear, or a phase, is as good as ever, and so is all of it in float64.
+    np.testing.assert_allclose(responses.reconstruct() / factor, camera, rtol=1e-4)
+    precise = gabor_filter(camera * factor, gabor_bank(n_scales=1), dtype="float64")
+    expected = gabor_filter(camera, gabor_bank(n_scales=1), dtype="float64")
+    np.testing.assert_allclose(precise.coherence, expected.coherence, atol=1e-4)
+
+
+def test_kernels_that_reach_too_far_beside_zeros():
+    bank = gabor_bank(n_scales=12)
+    with pytest.raises(ValueError, match="use boundary='reflect', or fewer scales"):
+        gabor_filter(np.ones((8, 9)), bank, boundary="zero")
+    gabor_filter(np.ones((8, 9)), bank)

@@ -64,7 +64,10 @@ class BorderInverse:
         mixes = self.inverse.ndim > ndim
         batch = y.shape[: y.ndim - ndim - mixes]
         data = y.to("cpu", torch.float64)
-        guess = self._invert(data).flatten(-ndim)
+        guess = self._invert(data)
+        if not self.border.size:
+            return guess.to(device=y.device, dtype=y.dtype)
+        guess = guess.flatten(-ndim)
         unknowns = guess[..., self.border].reshape(*batch, -1).numpy()
         columns = unknowns.reshape(-1, unknowns.shape[-1]).T
         z = -scipy.linalg.lu_solve(self.factors, columns).T
@@ -116,6 +119,8 @@ def factor_border(operator: ForwardModel) -> BorderInverse | None:
     symbol = torch.ones(transfer.shape[-operator.ndim :], dtype=torch.float64)
     inverse = inverse_transfer(transfer, symbol, rcond=0.0)
     border = _border_indices(torus, shape)
+    if not border.size:  # a kernel of one sample
+        return BorderInverse(shape, torus, inverse, border, (np.zeros((0, 0)), np.zeros(0)))
     system = _border_system(fft.irfftn(inverse, torus), torus, border)
     factors = scipy.linalg.lu_factor(system, check_finite=False)
     reciprocal, _ = scipy.linalg.lapack.dgecon(factors[0], np.linalg.norm(system, 1))

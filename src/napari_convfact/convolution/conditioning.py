@@ -36,8 +36,8 @@ def condition_number(operator: ForwardModel) -> float:
     Returns
     -------
     float
-        ``inf`` for a singular operator, and for one whose condition grows exponentially
-        with the size of the image.
+        ``inf`` for an operator that is singular as far as float64 can tell, and for one whose
+        condition grows exponentially with the size of the image.
 
     References
     ----------
@@ -45,17 +45,19 @@ def condition_number(operator: ForwardModel) -> float:
     (1999), for the limits and the role of the winding number.
     """
     if diagonalized_by_fourier(operator):
-        return _ratio(*_extremes(operator.transfer, operator.ndim))
+        return _ratio(*_extremes(operator.transfer, operator.ndim), max(operator.torus_shape))
     if diagonalized_by_cosines(operator):
         values = np.abs(
             cosine_eigenvalues(
                 operator.kernel, operator.geometry.input, operator.geometry.kernel_origin
             )
         )
-        return _ratio(values.max(), values.min())
+        return _ratio(values.max(), values.min(), max(values.shape))
     if np.prod(operator.input_shape) * np.prod(operator.output_shape) <= _LARGEST_DENSE:
-        values = np.linalg.svd(dense_matrix(operator), compute_uv=False)
-        return _ratio(values[0], values[-1])
+        # Whatever the operator's precision: round-off of float32 would pass for singular values.
+        matrix = dense_matrix(operator.variant(dtype="float64"))
+        values = np.linalg.svd(matrix, compute_uv=False)
+        return _ratio(values[0], values[-1], max(matrix.shape))
     if winding_axes(operator):
         return np.inf
     if _has_toeplitz_gram(operator):
@@ -134,8 +136,10 @@ def _extremes(transfer: Tensor, ndim: int) -> tuple[float, float]:
     return float(values.max()), float(values.min())
 
 
-def _ratio(largest: float, smallest: float) -> float:
-    return float(largest / smallest) if smallest > 0 else np.inf
+def _ratio(largest: float, smallest: float, size: int = 0) -> float:
+    """Return a condition, infinite where float64 cannot tell a matrix of a size from singular."""
+    singular = smallest <= size * np.finfo(np.float64).eps * largest
+    return np.inf if singular else float(largest / smallest)
 
 
 def _winds(symbol: Tensor, axis: int) -> bool:

@@ -122,6 +122,22 @@ class ForwardModel:
         matrices = spectrum.movedim((0, 1), (-2, -1)).contiguous()
         return matrices.movedim((-2, -1), (0, 1))
 
+    def variant(self, *, dtype: str | None = None, factor: float = 1.0) -> ForwardModel:
+        """Return the operator in another precision, or with its kernel times a factor."""
+        return ForwardModel(
+            self.kernel * factor,
+            self._data_shape(),
+            boundary=self.boundary,
+            stride=self.geometry.stride,
+            origin=self.geometry.kernel_origin,
+            engine=self._requested_engine if dtype is None else "fft",
+            tolerance=self.tolerance,
+            dtype=dtype or str(self.dtype).removeprefix("torch."),
+            # Not every device has float64.
+            device=str(self.device) if dtype is None else "cpu",
+            mask=None if self.mask is None else self.mask.cpu().numpy(),
+        )
+
     @property
     def has_unit_grid(self) -> bool:
         """Whether every output is kept and measured: stride 1 and no mask."""

@@ -98,7 +98,8 @@ class Convolution(ForwardModel):
         Returns
         -------
         float
-            Exact where that is cheap, else an estimate; ``inf`` for a singular operator.
+            Exact where that is cheap, else an estimate; ``inf`` for a singular operator, whose
+            smallest singular value is within float64's round-off.
         """
         from napari_convfact.convolution.conditioning import condition_number
 

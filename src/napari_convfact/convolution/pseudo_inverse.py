@@ -8,6 +8,7 @@ border for a small, well conditioned kernel with a zero boundary.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -32,6 +33,7 @@ from napari_convfact.convolution.preconditioners import PRECONDITIONERS, make_pr
 from napari_convfact.convolution.prior import apply_prior_normal, check_prior
 from napari_convfact.convolution.solution import Solution
 from napari_convfact.foundation.job import Job, Step
+from napari_convfact.foundation.units import intensity_unit
 
 METHODS = ("auto", "fourier", "cosine", "border", "iterative", "dense")
 
@@ -42,6 +44,8 @@ _LEAST_SQUARES_ITERATIONS = 2000
 _HOPELESS_ITERATIONS = 200
 _REGULARIZED_ITERATIONS = 500
 _LARGEST_DENSE = 2**20
+# Powers of two within which float32 holds the squares of A* A y, also near convergence.
+_USUAL_DATA, _USUAL_KERNEL = 20, 14
 
 Map = Callable[[Tensor], Tensor]
 
@@ -85,7 +89,52 @@ def solve(
     """
     data = operator.data_to_tensor(y)
     _check(rcond, strength, prior, preconditioner)
+    options = (rcond, strength, prior, preconditioner, tolerance, max_iterations)
     chosen = _choose_method(operator, method, rcond, strength)
+    unit = intensity_unit(max(abs(float(end)) for end in torch.aminmax(data)), _USUAL_DATA)
+    weight = intensity_unit(_largest_gain(operator), _USUAL_KERNEL)
+    if unit == weight == 1:
+        return _solve(operator, data, chosen, *options)
+    return _solve_in_units(operator, data, chosen, unit, weight, *options)
+
+
+def _largest_gain(operator: ForwardModel) -> float:
+    """Return by how much an output can exceed the inputs."""
+    sums = np.abs(operator.kernel).sum(axis=tuple(range(int(operator.mixes), operator.kernel.ndim)))
+    return float(np.max(sums))
+
+
+def _solve_in_units(
+    operator: ForwardModel,
+    data: Tensor,
+    chosen: str,
+    unit: float,
+    weight: float,
+    rcond: float | None,
+    strength: float,
+    *options: Any,
+) -> Job[Solution]:
+    """Solve with data and kernel near 1, as their squares may overflow or vanish."""
+    if weight != 1:
+        usual = operator
+        operator = usual.remember(("variant", weight), lambda: usual.variant(factor=1 / weight))
+    job = _solve(operator, data / unit, chosen, rcond, strength / weight / weight, *options)
+    solution = yield from job
+    scale = solution.estimate.dtype.type(unit / weight)
+    return replace(solution, estimate=solution.estimate * scale, strength=strength)
+
+
+def _solve(
+    operator: ForwardModel,
+    data: Tensor,
+    chosen: str,
+    rcond: float | None,
+    strength: float,
+    prior: str,
+    preconditioner: str,
+    tolerance: float | None,
+    max_iterations: int | None,
+) -> Job[Solution]:
     if chosen == "iterative":
         if strength > 0:
             kind = _choose_preconditioner(operator, preconditioner)

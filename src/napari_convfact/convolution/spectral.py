@@ -37,7 +37,7 @@ def inverse_transfer(
         power = torch.where(kept, magnitude.square() + strength * symbol, 1.0)
         return torch.where(kept, transfer.conj() / power, 0.0)
     matrices = transfer.movedim((0, 1), (-2, -1))
-    inverse = _inverse_by_elimination(matrices) if strength == 0 else None
+    inverse = _inverse_by_elimination(matrices, rcond) if strength == 0 else None
     if inverse is None:
         inverse = _inverse_by_singular_values(matrices, symbol, rcond, strength)
     return inverse.movedim((-2, -1), (0, 1))
@@ -65,8 +65,11 @@ def singular_values(transfer: Tensor, ndim: int) -> Tensor:
     return values
 
 
-def _inverse_by_elimination(matrices: Tensor) -> Tensor | None:
-    """Return the inverses if every matrix is square and well conditioned, else None."""
+def _inverse_by_elimination(matrices: Tensor, rcond: float) -> Tensor | None:
+    """Return the inverses if every matrix is square and well conditioned, else None.
+
+    The Frobenius norms bound the singular values: where they are good, nothing is cut.
+    """
     if matrices.shape[-1] != matrices.shape[-2]:
         return None
     inverse, failed = torch.linalg.inv_ex(matrices)
@@ -74,7 +77,8 @@ def _inverse_by_elimination(matrices: Tensor) -> Tensor | None:
         return None
     largest = torch.linalg.matrix_norm(matrices).max()
     smallest = 1 / torch.linalg.matrix_norm(inverse).max()
-    return inverse if largest < _WELL_CONDITIONED * smallest else None
+    least = max(rcond, 1 / _WELL_CONDITIONED)
+    return inverse if smallest > least * largest else None
 
 
 def _inverse_by_singular_values(

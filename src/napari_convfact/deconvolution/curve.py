@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from napari_convfact.convolution.prior import check_prior
 from napari_convfact.deconvolution.regularized import image_model
-from napari_convfact.deconvolution.settings import Prior
+from napari_convfact.deconvolution.settings import Prior, check_strength
 from napari_convfact.deconvolution.strength import LCurve, l_curve
 from napari_convfact.foundation.validate import Missing, check_image, check_psf, leading_axes
 
@@ -44,12 +43,13 @@ def strength_curve(
     Raises
     ------
     ValueError
-        If the image or the PSF cannot be computed with.
+        If the image or the PSF cannot be computed with, or an option is not legal.
     """
+    check_prior(prior)
+    for strength in () if strengths is None else strengths:
+        check_strength(strength, "strengths")
     kernel, _ = check_psf(psf)
     frames = leading_axes(image, kernel.ndim)
     data = check_image(image, ndim=kernel.ndim, missing=missing, apart=frames).data
     items = data.reshape(-1, *data.shape[data.ndim - kernel.ndim :])
-    if strengths is not None and not np.all(np.asarray(strengths) > 0):
-        raise ValueError("strengths must be positive numbers.")
     return l_curve(image_model(items, kernel, prior), strengths)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from napari_convfact.deconvolution.least_squares import Show
 from napari_convfact.deconvolution.regularized import regularized_job
 from napari_convfact.deconvolution.result import Deconvolution
 from napari_convfact.deconvolution.richardson_lucy_result import RichardsonLucy, describe
@@ -20,8 +22,9 @@ from napari_convfact.deconvolution.settings import (
     StrengthRule,
 )
 from napari_convfact.deconvolution.stack import within_stack
+from napari_convfact.deconvolution.units import back_from, settings_in, shown_in, unit_of
 from napari_convfact.foundation.device import choose_device
-from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.job import Job, Step, relay, run
 from napari_convfact.foundation.threads import on_one_torch_thread
 from napari_convfact.foundation.validate import Missing, check_image, check_psf, leading_axes
 
@@ -106,7 +109,8 @@ def deconvolve(
         For Richardson-Lucy; see `richardson_lucy_job`.
     warm_start : bool
         Whether Richardson-Lucy begins each leading item but the first at the estimate of the
-        one before, as suits the frames of a movie.
+        one before, as suits the frames of a movie. A frame that is more than ten times as
+        bright begins anew, as after a black one.
     keep_every : int, optional
         Keep every so many estimates of Richardson-Lucy in `Deconvolution.intermediate`; for
         images without leading axes.
@@ -228,10 +232,7 @@ def _job(image: Any, psf: Any, settings: Settings) -> Job[Deconvolution]:
 
     if settings.keep_every and len(items) > 1:
         raise ValueError("keep_every is for images without leading axes: take one frame.")
-    if settings.method == "richardson-lucy":
-        found = yield from _richardson_lucy(items, kernel, settings, device.name)
-    else:
-        found = yield from regularized_job(items, kernel, settings, device.name, arrange)
+    found = yield from _in_unit(items, kernel, settings, device.name, arrange)
     sentences = (*checked.notes, *psf_notes, found.message, device.reason)
     return replace(
         found,
@@ -240,13 +241,39 @@ def _job(image: Any, psf: Any, settings: Settings) -> Job[Deconvolution]:
     )
 
 
+def _in_unit(
+    items: np.ndarray, psf: np.ndarray, settings: Settings, device: str, arrange: Show
+) -> Job[Deconvolution]:
+    """Deconvolve intensities whose squares float32 cannot hold in a unit of their own."""
+    unit = unit_of(items, settings)
+    if unit == 1:
+        return (yield from _solve(items, psf, settings, device, arrange))
+    job = _solve(
+        items / items.dtype.type(unit), psf, settings_in(unit, settings), device, arrange, unit
+    )
+    return back_from(unit, (yield from relay(job, partial(shown_in, unit))))
+
+
+def _solve(
+    items: np.ndarray,
+    psf: np.ndarray,
+    settings: Settings,
+    device: str,
+    arrange: Show,
+    unit: float = 1.0,
+) -> Job[Deconvolution]:
+    if settings.method == "richardson-lucy":
+        return (yield from _richardson_lucy(items, psf, settings, device, unit))
+    return (yield from regularized_job(items, psf, settings, device, arrange))
+
+
 def _check_axis(axis: int, ndim: int) -> None:
     if not -ndim <= axis < ndim:
         raise ValueError(f"channel_axis is {axis}, but the image has {ndim} axes.")
 
 
 def _richardson_lucy(
-    items: np.ndarray, psf: np.ndarray, settings: Settings, device: str
+    items: np.ndarray, psf: np.ndarray, settings: Settings, device: str, unit: float
 ) -> Job[Deconvolution]:
     from napari_convfact.deconvolution.richardson_lucy import RichardsonLucySolver
 
@@ -266,12 +293,16 @@ def _richardson_lucy(
     results: list[RichardsonLucy] = []
     for index, item in enumerate(items):
         start = results[-1].estimate if settings.warm_start and results else None
+        if start is not None and solver.outshines(item, start):
+            start = None
         job = solver.job(
             item, iterations=settings.iterations, start=start, keep_every=settings.keep_every
         )
         result = yield from within_stack(job, index, len(items))
         estimate[index] = result.estimate
-        results.append(result)
+        # In the image's own intensities; 1 says that no photons were counted.
+        gain = result.gain if result.gain == 1 else result.gain * unit
+        results.append(replace(result, gain=gain))
     longest = max(results, key=lambda result: result.iterations)
     return Deconvolution(
         estimate,
@@ -280,7 +311,17 @@ def _richardson_lucy(
         longest.iterations,
         all(result.stopped_by != "limit" for result in results),
         longest.likelihood,
-        " ".join(filter(None, (*solver.notes, describe(results)))),
+        " ".join(filter(None, (*solver.notes, describe(results), _kept(results, settings)))),
         solver.model.operator.engine,
         results[0].intermediate,
+    )
+
+
+def _kept(results: list[RichardsonLucy], settings: Settings) -> str:
+    """Say so if no estimate was kept though some were asked for."""
+    if not settings.keep_every or results[0].intermediate is not None:
+        return ""
+    return (
+        f"No estimate was kept: there were {results[0].iterations} iterations, and every "
+        f"{settings.keep_every}. was to be."
     )

@@ -11,9 +11,17 @@ from napari_convfact.convolution.operator import Convolution
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.blocks import map_blocks, total
 
+# Data that lie below their background still start from this share of their brightness.
+_LEAST_SHARE = 0.01
+
 # A scene sample that sends less than this part of its light into the picture is left dark:
 # the data say nothing about it.
 _LEAST_SENSITIVITY = 1e-3
+
+
+def scene_level(mean: float, background: float) -> float:
+    """Return how bright a scene is whose data have some mean, above a background."""
+    return max(mean - background, _LEAST_SHARE * mean)
 
 
 class PoissonModel:
@@ -112,11 +120,9 @@ class PoissonModel:
 
         return -sum(map_blocks(divergence, self.in_picture(blurred), data))
 
-    def flat_scene(self, data: Tensor) -> Tensor:
-        """Return an even scene that is as bright as the data."""
-        mean = float(data.mean())
-        level = max(mean - self.background, 0.01 * mean)
-        return (self.inverse_sensitivity > 0).to(data.dtype).mul_(level)
+    def flat_scene(self, level: float) -> Tensor:
+        """Return an even scene of some brightness."""
+        return (self.inverse_sensitivity > 0).to(self.operator.dtype).mul_(level)
 
     def scene_from(self, estimate: Tensor) -> Tensor:
         """Return a scene that continues an estimate of the picture's size by reflection."""

@@ -25,6 +25,9 @@ from napari_convfact.foundation.job import Job, Step
 #: Of least squares, where no number is given.
 MOST_ITERATIONS = 100
 
+# A loss of brightness that the user should know of.
+_LARGEST_LOSS = 0.05
+
 # Items of a stack that the automatic strength looks at, evenly spread.
 _SAMPLED_ITEMS = 16
 
@@ -144,13 +147,24 @@ def _filter_directly(
         estimate[start : start + together] = inverse.apply(batch).cpu().numpy()
         done = min(start + together, len(items))
         yield Step(done, len(items), f"{done} of {len(items)} deconvolved")
-    message = ""
+    message = _darkened(settings, strength)
     if settings.boundary == "extended":
         message = (
             "The pseudo-inverse cuts gains in the Fourier domain, where the scene cannot be "
             "extended: the image was continued by reflection."
         )
     return Deconvolution(estimate, strength, rule, 0, True, (), message)
+
+
+def _darkened(settings: Settings, strength: float) -> str:
+    """Say so if the identity prior, which holds values small, takes much of the brightness."""
+    linear = settings.method != "pseudo-inverse" and applied_prior(settings) == "identity"
+    if not linear or strength / (1 + strength) < _LARGEST_LOSS:
+        return ""
+    return (
+        f"At this strength {100 / (1 + strength):.2g} % of the mean brightness are left: "
+        "boundary='extended' or method='tikhonov' with the gradient prior keep it."
+    )
 
 
 def _solve_extended(

@@ -9,7 +9,7 @@ import torch
 
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.deconvolution.iteration import Iteration
-from napari_convfact.deconvolution.poisson import PoissonModel
+from napari_convfact.deconvolution.poisson import PoissonModel, scene_level
 from napari_convfact.deconvolution.richardson_lucy_result import (
     RichardsonLucy,
     RichardsonLucyStep,
@@ -23,6 +23,8 @@ from napari_convfact.foundation.validate import check_count, check_image, check_
 __all__ = ["RichardsonLucy", "RichardsonLucySolver", "RichardsonLucyStep", "richardson_lucy_job"]
 
 BOUNDARIES = ("extended", "periodic", "reflect", "zero")
+# An estimate that is darker than this share of the next image is no start for it.
+_LEAST_START = 0.1
 # Where iterations="auto" gives up.
 MOST_ITERATIONS = 200
 
@@ -59,6 +61,7 @@ class RichardsonLucySolver:
         self.psf, self.notes = check_psf(psf)
         self.dtype = dtype
         self.accelerate = accelerate
+        self.background = background
         self.read_noise = read_noise
         self.total_variation = total_variation
         operator = Convolution(
@@ -136,8 +139,12 @@ class RichardsonLucySolver:
         self, values: torch.Tensor, start: Any, held_out: HeldOutError | None = None
     ) -> Iteration:
         """Begin to iterate on values whose memory is given away."""
+        if start is not None and not np.any(start):
+            raise ValueError(
+                "The start is zero everywhere: steps multiply, and nothing grows there."
+            )
         if start is None:
-            scene = self.model.flat_scene(values)
+            scene = self.model.flat_scene(self._level(float(values.mean())))
         else:
             scene = self.model.scene_from(self._to_device(self._check_data(start, "start")[0]))
         return Iteration(
@@ -148,6 +155,17 @@ class RichardsonLucySolver:
             total_variation=self.total_variation,
             held_out=held_out,
         )
+
+    def outshines(self, image: np.ndarray, estimate: np.ndarray) -> bool:
+        """Whether an image is much brighter than an estimate that it might start from.
+
+        Steps multiply: nothing grows from black, and little from next to it.
+        """
+        level = self._level(float(image.clip(min=0).mean(dtype=np.float64)))
+        return float(estimate.mean(dtype=np.float64)) <= _LEAST_START * level
+
+    def _level(self, mean: float) -> float:
+        return scene_level(mean, self.background)
 
     def _check_data(self, array: Any, name: str = "image") -> tuple[np.ndarray, int]:
         """Return values from 0, and how many were below."""

@@ -22,6 +22,9 @@ _LEAST_RCOND = 1e-12
 
 _LEAST_POSITIVE = math.ulp(0.0)
 
+# Of weights, with room to be multiplied in float32, and of intensities.
+_HEAVIEST, _BRIGHTEST = 1e30, 3.4e38
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -56,7 +59,7 @@ class Settings:
         for name, allowed in _CHOICES.items():
             _check_choice(name, getattr(self, name), allowed)
         if not isinstance(self.strength, str):
-            _check_number("strength", self.strength, least=_LEAST_POSITIVE)
+            check_strength(self.strength)
         elif self.strength not in ("auto", "discrepancy"):
             raise ValueError(
                 f"strength must be auto, discrepancy or a positive number, not {self.strength!r}."
@@ -67,7 +70,10 @@ class Settings:
         if self.keep_every is not None:
             check_count("keep_every", self.keep_every)
         _check_number("tolerance", self.tolerance, least=_LEAST_POSITIVE)
-        _check_number("background", self.background)
+        _check_number("background", self.background, least=-_BRIGHTEST, most=_BRIGHTEST)
+        _check_number("read_noise", self.read_noise, least=0, most=_BRIGHTEST)
+        _check_number("total_variation", self.total_variation, least=0, most=_HEAVIEST)
+        _check_channel_axis(self.channel_axis)
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -80,6 +86,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+def check_strength(value: Any, name: str = "strength") -> None:
+    """Raise a ValueError unless a strength can be computed with."""
+    _check_number(name, value, least=_LEAST_POSITIVE, most=_HEAVIEST)
+
+
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         *first, last = allowed
@@ -90,9 +101,13 @@ def _check_number(name: str, value: Any, least: float = -math.inf, most: float =
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if number and math.isfinite(value) and least <= value <= most:
         return
-    kind = "a finite number"
-    if least == _LEAST_POSITIVE:
-        kind = "a number above 0"
-    elif math.isfinite(most):
-        kind = f"a number from {least:g} to {most:g}"
+    kind = "a number above 0" if least == _LEAST_POSITIVE else f"a number from {least:g}"
+    if math.isfinite(most):
+        kind += f" and at most {most:g}" if least == _LEAST_POSITIVE else f" to {most:g}"
     raise ValueError(f"{name} must be {kind}, not {value!r}.")
+
+
+def _check_channel_axis(value: Any) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value is not None and not whole:
+        raise ValueError(f"channel_axis must be None or a whole number, not {value!r}.")

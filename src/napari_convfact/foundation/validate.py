@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import scipy.ndimage
 
+from napari_convfact.foundation.units import intensity_unit, largest_magnitude
+
 Missing = Literal["error", "fill"]
 
 _FLOAT32 = np.finfo(np.float32)
@@ -190,9 +192,12 @@ def check_psf(
     psf = check_kernel(array, name=name, dtype=dtype)
     if not psf.any():
         raise ValueError(f"The {name} is zero everywhere: choose the layer that holds the kernel.")
+    # The sum of the largest numbers is infinite.
+    unit = intensity_unit(largest_magnitude(psf))
+    psf = psf / psf.dtype.type(unit)
     if psf.sum() <= 0:
         raise ValueError(
-            f"The {name} sums to {psf.sum():.3g}, so it is a filter kernel and not a PSF: "
+            f"The {name} sums to {psf.sum() * unit:.3g}, so it is a filter kernel and not a PSF: "
             "a PSF has a positive sum."
         )
     notes: tuple[str, ...] = ()

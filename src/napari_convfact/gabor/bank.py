@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 import math
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, get_args
 
 import numpy as np
 
 from napari_convfact.gabor.directions import check_directions, spread_directions
 from napari_convfact.gabor.kernels import GaborBank, Normalization, Radial
 from napari_convfact.gabor.presets import preset_arguments
+
+#: Octaves that a bandwidth may have; beyond them its arithmetic ends.
+_NARROWEST, _WIDEST = 1e-3, 32.0
 
 #: Arguments that say the same thing in different words: giving one drops a preset's others.
 _GROUPS = (
@@ -21,6 +24,23 @@ _GROUPS = (
 )
 
 
+P = ParamSpec("P")
+
+
+def _beside_a_preset(make: Callable[P, GaborBank]) -> Callable[P, GaborBank]:
+    """Let the arguments that are given win over the preset's, also where they are the default."""
+
+    @functools.wraps(make)
+    def choose(*args: P.args, **given: P.kwargs) -> GaborBank:
+        preset = given.pop("preset", None)
+        if preset is not None:
+            given.update(_with_preset(given, str(preset)))
+        return make(*args, **given)
+
+    return choose
+
+
+@_beside_a_preset
 def gabor_bank(
     *,
     frequencies: Sequence[float] | None = None,
@@ -86,7 +106,7 @@ def gabor_bank(
         Number of spatial axes.
     preset : {"lee1996", "manjunath", "ibsi"}, optional
         Take the arguments from the literature; see `preset_arguments`. Arguments that are
-        given beside it and differ from their default win.
+        given beside it win.
 
     Returns
     -------
@@ -111,36 +131,33 @@ def gabor_bank(
     >>> bank.shape
     (2, 6)
     """
-    arguments: dict[str, Any] = {
-        "frequencies": frequencies,
-        "wavelengths": wavelengths,
-        "highest": highest,
-        "n_scales": n_scales,
-        "octave_spacing": octave_spacing,
-        "n_orientations": n_orientations,
-        "orientations": orientations,
-        "bandwidth": bandwidth,
-        "sigma": sigma,
-        "aspect": aspect,
-        "phase": phase,
-        "dc_free": dc_free,
-        "normalize": normalize,
-        "radial": radial,
-        "ndim": ndim,
-    }
-    if preset is not None:
-        arguments = _with_preset(arguments, preset)
-    return _make(**arguments)
+    del preset  # its arguments are among the others
+    return _make(
+        frequencies=frequencies,
+        wavelengths=wavelengths,
+        highest=highest,
+        n_scales=n_scales,
+        octave_spacing=octave_spacing,
+        n_orientations=n_orientations,
+        orientations=orientations,
+        bandwidth=bandwidth,
+        sigma=sigma,
+        aspect=aspect,
+        phase=phase,
+        dc_free=dc_free,
+        normalize=normalize,
+        radial=radial,
+        ndim=ndim,
+    )
 
 
-def _with_preset(arguments: dict[str, Any], preset: str) -> dict[str, Any]:
+def _with_preset(arguments: Mapping[str, Any], preset: str) -> dict[str, Any]:
     values = preset_arguments(preset)
-    defaults = inspect.signature(gabor_bank).parameters
-    given = {n: v for n, v in arguments.items() if v is not defaults[n].default}
+    given = {name: value for name, value in arguments.items() if value is not None}
     for group in _GROUPS:
         if group & given.keys():
             values = {name: value for name, value in values.items() if name not in group}
-    return arguments | values | given
+    return values | given
 
 
 def _make(
@@ -168,6 +185,10 @@ def _make(
     if radial == "log-gabor" and (sigma is not None or normalize == "envelope"):
         raise ValueError("A log-Gabor kernel has no Gaussian envelope: give a bandwidth instead.")
     _check_positive("bandwidth", bandwidth)
+    if not _NARROWEST <= bandwidth <= _WIDEST:
+        raise ValueError(
+            f"bandwidth must be from {_NARROWEST:g} to {_WIDEST:g} octaves, not {bandwidth!r}."
+        )
     if not math.isfinite(phase):
         raise ValueError(f"phase must be a number of radians, not {phase!r}.")
     scales = _frequencies(frequencies, wavelengths, highest, n_scales, octave_spacing)
@@ -253,12 +274,14 @@ def _spacing(count: int, ndim: int) -> float:
 
 def _check_positive(name: str, *values: float) -> None:
     for value in values:
-        if not (value > 0 and math.isfinite(value)):
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (number and value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} must be a positive number, not {value!r}.")
 
 
 def _check_count(name: str, value: int) -> None:
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (whole and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}.")
 
 

@@ -46,10 +46,15 @@ def gabor_energies(
     Raises
     ------
     ValueError
-        If the parameters' shapes differ or the boundary is unknown.
+        If the image is no real tensor of two axes or more, the parameters' shapes differ, or the
+        boundary is unknown.
     """
-    if not frequency.shape == theta.shape == sigma.shape or frequency.ndim != 1:
+    if not isinstance(image, Tensor) or image.ndim < 2 or image.is_complex():
+        raise ValueError("image must be a real tensor (..., y, x).")
+    if not frequency.shape == theta.shape == sigma.shape or frequency.ndim != 1 or not len(theta):
         raise ValueError("frequency, theta and sigma must be one-dimensional and of one length.")
+    if isinstance(aspect, Tensor) and aspect.numel() not in (1, len(theta)):
+        raise ValueError(f"aspect has {aspect.numel()} values for {len(theta)} kernels.")
     if boundary not in PADDINGS:
         raise ValueError(f"boundary must be one of {', '.join(PADDINGS)}, not {boundary!r}.")
     height, width = image.shape[-2:]

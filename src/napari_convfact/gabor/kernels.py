@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from napari_convfact.foundation import fft
+from napari_convfact.foundation.memory import memory_budget
 from napari_convfact.gabor.cache import BandCache
 from napari_convfact.gabor.spatial import band_kernel, envelope_sum, gabor_kernel
 from napari_convfact.gabor.spectra import Band, Wave, gabor_band, log_gabor_band
@@ -23,6 +24,8 @@ Normalization = Literal["peak", "l2", "envelope"]
 
 #: Standard deviations after which a kernel's envelope is taken to have ended.
 REACH = 4.0
+#: Of a kernel's sample.
+_BYTES = 8
 _TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-16}
 
 
@@ -61,6 +64,7 @@ class GaborBank:
     phase: float = 0.0
     normalize: Normalization = "peak"
     _cache: BandCache = field(default_factory=BandCache, repr=False)
+    _energies: dict[Wave, float] = field(default_factory=dict, repr=False)
 
     @property
     def ndim(self) -> int:
@@ -118,8 +122,18 @@ class GaborBank:
         numpy.ndarray
             complex64, ``(n_scales, n_orientations, *size)``: a quadrature pair in the real
             and the imaginary part.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit in memory.
         """
         sizes = self._sizes(2 * self.reach + 1 if size is None else size)
+        if _BYTES * math.prod(self.shape) * math.prod(sizes) > memory_budget():
+            raise ValueError(
+                f"{math.prod(self.shape)} kernels of {' x '.join(map(str, sizes))} do not fit in "
+                "memory: use fewer scales, or a smaller size."
+            )
         kernels = np.empty((*self.shape, *sizes), dtype=np.complex64)
         for scale, orientation in np.ndindex(*self.shape):
             kernels[scale, orientation] = self._kernel(sizes, scale, orientation)
@@ -201,12 +215,16 @@ class GaborBank:
         return Wave(self.frequencies[scale], direction, self.along[scale], self.across[scale])
 
     def _make_band(self, shape: Sequence[int], wave: Wave, dtype: torch.dtype) -> Band:
-        tolerance = _TOLERANCE[dtype]
+        band = self._unit_band(shape, wave, dtype, _TOLERANCE[dtype])
+        return Band(band.values * self._height(wave), band.start)
+
+    def _unit_band(
+        self, shape: Sequence[int], wave: Wave, dtype: torch.dtype, tolerance: float
+    ) -> Band:
+        """Return a spectrum of peak 1."""
         if self.radial == "log-gabor":
-            band = log_gabor_band(shape, wave, self.log_width, tolerance=tolerance, dtype=dtype)
-        else:
-            band = gabor_band(shape, wave, dc_free=self.dc_free, tolerance=tolerance, dtype=dtype)
-        return Band(band.values * self._height(band, wave, shape), band.start)
+            return log_gabor_band(shape, wave, self.log_width, tolerance=tolerance, dtype=dtype)
+        return gabor_band(shape, wave, dc_free=self.dc_free, tolerance=tolerance, dtype=dtype)
 
     def _kernel(self, size: Sequence[int], scale: int, orientation: int) -> np.ndarray:
         wave = self.wave(scale, orientation)
@@ -214,19 +232,24 @@ class GaborBank:
             kernel = gabor_kernel(size, wave, dc_free=self.dc_free)
             height = envelope_sum(wave) if self.normalize == "envelope" else 1.0
             return kernel * (height * self.factor)
-        # Twice its reach lies between a kernel and its next periodic copy.
-        reach = math.ceil(4 * REACH * max(wave.along, wave.across))
-        torus = fft.fast_shape([max(n, reach) for n in size])
+        torus = fft.fast_shape([max(n, _room(wave)) for n in size])
         band = self._make_band(torus, wave, torch.float64)
         return band_kernel(size, band, torus) * self.factor
 
-    def _height(self, band: Band, wave: Wave, shape: Sequence[int]) -> float:
+    def _height(self, wave: Wave) -> float:
         if self.normalize == "peak":
             return 1.0
         if self.normalize == "envelope":
             return envelope_sum(wave)
-        energy = float(band.values.double().square().sum() / math.prod(shape))
-        return energy**-0.5 if energy > 0 else 1.0
+        return self._energy(wave) ** -0.5
+
+    def _energy(self, wave: Wave) -> float:
+        """Return the energy of a kernel of peak 1, which is no matter of the image's size."""
+        if wave not in self._energies:
+            torus = fft.fast_shape([_room(wave)] * self.ndim)
+            band = self._unit_band(torus, wave, torch.float64, _TOLERANCE[torch.float32])
+            self._energies[wave] = float(band.values.square().sum() / math.prod(torus))
+        return self._energies[wave]
 
     def _sizes(self, size: int | Sequence[int]) -> tuple[int, ...]:
         sizes = (int(size),) * self.ndim if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
@@ -237,3 +260,8 @@ class GaborBank:
         if len(shape) != self.ndim or min(shape) < 1:
             raise ValueError(f"The bank has {self.ndim} axes: the shape {shape} does not fit it.")
         return shape
+
+
+def _room(wave: Wave) -> int:
+    """Return the size of a torus on which twice its reach lies between a kernel and its copy."""
+    return math.ceil(4 * REACH * max(wave.along, wave.across))

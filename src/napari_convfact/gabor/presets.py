@@ -63,7 +63,8 @@ def _manjunath(low: float, high: float, n_scales: int, n_orientations: int) -> d
     tangential = math.tan(math.pi / (2 * n_orientations)) * shift / shrink
     return {
         "frequencies": tuple(high / ratio**scale for scale in range(n_scales)),
-        "sigma": tuple(ratio**scale / (2 * math.pi * radial) for scale in range(n_scales)),
+        # Neighbouring scales touch at half their peak.
+        "bandwidth": math.log2(ratio),
         "aspect": radial / tangential,
         "n_orientations": n_orientations,
     }

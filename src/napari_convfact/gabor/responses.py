@@ -15,7 +15,9 @@ from torch import Tensor
 
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.memory import memory_budget
 from napari_convfact.foundation.threads import on_one_torch_thread
+from napari_convfact.foundation.units import largest_magnitude
 from napari_convfact.foundation.validate import check_image
 from napari_convfact.gabor.frame import check_weights, measure_frame, reconstruct_image
 from napari_convfact.gabor.kernels import GaborBank
@@ -30,6 +32,10 @@ from napari_convfact.gabor.reductions import (
 from napari_convfact.gabor.stream import stream_responses
 from napari_convfact.gabor.torus import Layout, lay_out
 
+#: Of a sample of the torus: spectrum, product and response.
+_BYTES = 32
+#: Share of the image's squared values that energies must still be told from 0 at.
+_FAINTEST = 1e-6
 #: Widest stride of band-rate energies: the torus is made to be divisible by the bank's.
 _WIDEST_STRIDE = 16
 
@@ -89,8 +95,20 @@ def gabor_filter(
     data = check_image(image, ndim=bank.ndim, dtype=dtype).data
     place = choose_device(device, dtype=dtype)
     spatial = data.shape[data.ndim - bank.ndim :]
+    if boundary == "zero":
+        _check_room(spatial, bank)
     stride = 2 ** math.floor(math.log2(min(max(*bank.strides, 1), _WIDEST_STRIDE)))
     return GaborResponses(bank, data, lay_out(spatial, bank.reach, boundary, stride), place.name)
+
+
+def _check_room(spatial: Sequence[int], bank: GaborBank) -> None:
+    """Refuse kernels that need more room beside an image among zeros than there is memory."""
+    samples = math.prod(n + bank.reach for n in spatial)
+    if _BYTES * samples > memory_budget():
+        raise ValueError(
+            f"The coarsest kernel reaches {bank.reach} pixels, too many to lay around the image: "
+            "use boundary='reflect', or fewer scales."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +255,21 @@ class GaborResponses:
             raise ValueError(
                 f"Unknown output {unknown[0]!r}: choose from {', '.join((*STACKS, *MAPS))}."
             )
+        if set(outputs) - {"phase", "response"}:
+            self._check_squares()
         return on_one_torch_thread(self._compute(outputs))
+
+    def _check_squares(self) -> None:
+        """Refuse values whose squares are beyond the working precision."""
+        largest = largest_magnitude(self.image)
+        limits = np.finfo(self.image.dtype)
+        energy = largest * largest
+        least, most = float(limits.tiny) / _FAINTEST, float(limits.max) * _FAINTEST
+        if largest and not least < energy < most:
+            raise ValueError(
+                f"The image's values reach {largest:.2g}, and {self.image.dtype} cannot hold the "
+                "energies: multiply it by a constant first."
+            )
 
     def _compute(self, outputs: Sequence[str]) -> Job[dict[str, np.ndarray]]:
         arrays = {name: empty_output(name, self.bank, self.image) for name in outputs}
@@ -253,6 +285,7 @@ class GaborResponses:
 
     def band_energies_job(self) -> Job[tuple[list[np.ndarray], list[int]]]:
         """Compute `band_energies` (a job)."""
+        self._check_squares()
         return on_one_torch_thread(self._band_energies())
 
     def _band_energies(self) -> Job[tuple[list[np.ndarray], list[int]]]:

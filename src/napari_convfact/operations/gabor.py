@@ -199,6 +199,8 @@ def _numbers(text: str, count: int, name: str) -> np.ndarray:
 
 def check_inputs(image: SpatialImage, parameters: Gabor) -> None:
     """Raise a ValueError if the parameters do not fit the image."""
+    if image.ndim < 2:
+        raise ValueError(f"{image.name} has a single axis: a Gabor bank filters planes or volumes.")
     if parameters.ndim > image.ndim:
         raise ValueError(f"{image.name} has {image.ndim} axes: set the dimensions to that.")
     if image.rgb and parameters.ndim == 3:

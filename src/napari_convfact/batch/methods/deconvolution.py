@@ -42,6 +42,7 @@ def constants(inputs: Mapping[str, SpatialImage], parameters: Deconvolve) -> Job
     settings = Settings(**solver_options(parameters))
     spatial = tuple(image.data.shape[-kernel.ndim :])
     samples = checked_samples(image.data, sample_size(spatial, SAMPLE), settings)
+    _refuse_unusual(samples, settings)
     found: dict[str, Any] = {"kernel": " ".join(report)}
     if settings.method == "richardson-lucy" or settings.boundary == "extended":
         found["levels"] = yield from _levels(image.data, kernel.ndim, settings)
@@ -99,6 +100,18 @@ def _refuse(parameters: Deconvolve) -> None:
     for name in names:
         if getattr(parameters, name):
             raise ValueError(f"{name} is made in memory only: leave it out for a run in tiles.")
+
+
+def _refuse_unusual(samples: list[np.ndarray], settings: Settings) -> None:
+    """Refuse intensities that would need a unit of their own, which tiles do not share."""
+    from napari_convfact.deconvolution.units import unit_of
+
+    if any(unit_of(sample, settings) != 1 for sample in samples):
+        largest = max(float(np.abs(sample).max()) for sample in samples)
+        raise ValueError(
+            f"The image's values reach {largest:.2g}, whose squares float32 cannot hold: multiply "
+            "it by a constant before a run in tiles."
+        )
 
 
 TILED = TiledOperation(constants, method, colours_apart)

@@ -138,10 +138,11 @@ def _begin(
     """Return data and first scene."""
     import torch
 
+    from napari_convfact.deconvolution.poisson import scene_level
+
     data = torch.tensor(values, device=model.operator.device).clamp_(min=0)
     data.add_(settings.read_noise)
-    brightness = max(level - settings.background, 0.01 * level)
-    return data, (model.inverse_sensitivity > 0).to(data.dtype).mul_(brightness)
+    return data, model.flat_scene(scene_level(level, settings.background))
 
 
 def _step(model: PoissonModel, data: Tensor, scene: Tensor, settings: Settings) -> Tensor:
