@@ -33,7 +33,7 @@ from napari_convfact.convolution.preconditioners import PRECONDITIONERS, make_pr
 from napari_convfact.convolution.prior import apply_prior_normal, check_prior
 from napari_convfact.convolution.solution import Solution
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.foundation.units import intensity_unit
+from napari_convfact.foundation.scale import intensity_unit
 
 METHODS = ("auto", "fourier", "cosine", "border", "iterative", "dense")
 

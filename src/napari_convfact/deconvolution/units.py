@@ -9,7 +9,7 @@ import numpy as np
 from napari_convfact.deconvolution.result import Deconvolution
 from napari_convfact.deconvolution.settings import Settings
 from napari_convfact.foundation.job import Step
-from napari_convfact.foundation.units import intensity_unit, largest_magnitude
+from napari_convfact.foundation.scale import intensity_unit, largest_magnitude
 
 
 def unit_of(items: np.ndarray, settings: Settings) -> float:

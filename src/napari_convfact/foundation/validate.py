@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.ndimage
 
-from napari_convfact.foundation.units import intensity_unit, largest_magnitude
+from napari_convfact.foundation.scale import intensity_unit, largest_magnitude
 
 Missing = Literal["error", "fill"]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
 from napari_convfact.foundation.memory import memory_budget
+from napari_convfact.foundation.scale import largest_magnitude
 from napari_convfact.foundation.threads import on_one_torch_thread
-from napari_convfact.foundation.units import largest_magnitude
 from napari_convfact.foundation.validate import check_image
 from napari_convfact.gabor.frame import check_weights, measure_frame, reconstruct_image
 from napari_convfact.gabor.kernels import GaborBank
