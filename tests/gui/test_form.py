@@ -85,6 +85,12 @@ def test_a_chosen_number_is_shown_while_the_keyword_stays(form):
     assert form.values()["strength"] == 0.25
 
 
+def test_a_chosen_number_does_not_replace_the_user_s(form):
+    form.set_values({"count": 500})
+    form.show_chosen({"count": 4})
+    assert form.values()["count"] == 500
+
+
 def test_it_says_when_something_changes(form, qtbot):
     with qtbot.waitSignal(form.changed, timeout=1000):
         form.editor("size").set_value(11)
