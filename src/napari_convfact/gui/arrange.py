@@ -55,6 +55,26 @@ def bring_into_view(viewer: Viewer, layers: Sequence[Layer]) -> None:
     _fit(viewer, layers)
 
 
+def look_at(viewer: Viewer, layer: Layer) -> None:
+    """Bring a layer into view unless the middle of the view lies on it.
+
+    Who has zoomed in on a detail, or stepped to a plane, stays there.
+    """
+    axes = range(viewer.dims.ndim - layer.ndim, viewer.dims.ndim)
+    low, high = layer.extent.world
+    centre = np.array(viewer.dims.point)
+    shown = list(viewer.dims.displayed)
+    centre[shown] = viewer.scene.camera.center[-len(shown) :]
+    outside = [
+        axis for axis, a, b in zip(axes, low, high, strict=True) if not a <= centre[axis] <= b
+    ]
+    for axis in outside:
+        if axis not in shown:
+            viewer.dims.set_point(axis, (low[axis - axes[0]] + high[axis - axes[0]]) / 2)
+    if set(outside) & set(shown):
+        _fit(viewer, [layer])
+
+
 def _fit(viewer: Viewer, layers: Sequence[Layer]) -> None:
     """Zoom to layers; napari's own way fails where they have fewer axes than the viewer."""
     if viewer.dims.ndisplay != 2:
