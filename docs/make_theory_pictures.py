@@ -115,6 +115,7 @@ def draw_blocks() -> plt.Figure:
         axis.set_xticks(np.arange(0, 48, 8) - 0.5, [])
         axis.set_yticks(np.arange(0, 48, 8) - 0.5, [])
         axis.grid(color="white", lw=0.5)
+        axis.set_anchor("N")  # squares: what room they leave is below them
     return figure
 
 
