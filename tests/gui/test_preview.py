@@ -128,6 +128,14 @@ def test_who_zoomed_in_stays_there(deconvolve, qtbot):
     assert camera.zoom == 300.0
 
 
+def test_it_leaves_what_a_run_that_failed_has_said(preview, qtbot):
+    _, widget = preview
+    widget._report_error(ValueError("Not enough photons."))
+    with qtbot.waitSignal(widget.preview.shown, timeout=20_000):
+        widget.form.set_values({"strength": 0.5})
+    assert "Not enough photons." in widget._findings.text()
+
+
 def test_what_stood_in_its_way_is_forgotten_with_it(deconvolve):
     viewer, widget, _ = deconvolve
     viewer.dims.ndisplay = 3
@@ -157,7 +165,7 @@ def test_it_leaves_the_form_where_it_was_scrolled(preview, qtbot):
     bar = widget._scroll.verticalScrollBar()
     qtbot.waitUntil(lambda: bar.maximum() > 0, timeout=10_000)
     bar.setValue(0)
-    with qtbot.waitSignal(widget.preview.said, timeout=20_000):
+    with qtbot.waitSignal(widget.preview.shown, timeout=20_000):
         widget.form.set_values({"strength": 0.5})
     assert bar.value() == 0
 
@@ -212,11 +220,10 @@ def test_it_ends_with_the_layers_that_it_was_made_from(preview, name):
     assert len(viewer.layers) == 1
 
 
-def test_what_the_form_says_is_not_said_twice(make_napari_viewer, qtbot):
+def test_what_the_form_says_is_not_said_twice(make_napari_viewer):
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Convolve")
-    with qtbot.waitSignal(widget.preview.said):
-        widget.bar.preview.setChecked(True)
+    widget.bar.preview.setChecked(True)
     assert "choose a layer" in widget.bar.plan.text()
     assert not widget._findings.text()
 

@@ -110,8 +110,7 @@ class Preview(QObject):
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         self.layer, self._shown = None, ()
-        if self._told:
-            self._tell("")
+        self._tell("")
 
     @property
     def lost_a_layer(self) -> bool:
@@ -131,8 +130,10 @@ class Preview(QObject):
         self.update()
 
     def _tell(self, text: str) -> None:
-        self._told = text
-        self.said.emit(text)
+        """Say something, or take back what was said; what a run has said stays."""
+        if text or self._told:
+            self._told = text
+            self.said.emit(text)
 
     def _look(self) -> None:
         """Bring the image into view where something else is: a new kernel, for instance."""
