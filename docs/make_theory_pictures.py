@@ -103,7 +103,7 @@ def draw_embedding() -> plt.Figure:
 
 def draw_blocks() -> plt.Figure:
     kernel = np.outer([0.2, 0.5, 0.3], [0.1, 0.6, 0.3])
-    figure, axes = plt.subplots(1, 3, figsize=(10, 4.1))
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.75))
     titles = {
         "periodic": "periodic: circulant blocks,\nin circulant order (BCCB)",
         "zero": "zero: Toeplitz blocks,\nin Toeplitz order (BTTB)",
@@ -115,6 +115,7 @@ def draw_blocks() -> plt.Figure:
         axis.set_xticks(np.arange(0, 48, 8) - 0.5, [])
         axis.set_yticks(np.arange(0, 48, 8) - 0.5, [])
         axis.grid(color="white", lw=0.5)
+        axis.set_anchor("N")  # squares: what room they leave is below them
     return figure
 
 

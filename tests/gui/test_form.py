@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
-from qtpy.QtWidgets import QDoubleSpinBox
+from qtpy.QtWidgets import QDoubleSpinBox, QLabel, QLineEdit
 
 from napari_convfact.gui.editors import TextEditor
 from napari_convfact.gui.form import ParameterForm
@@ -83,6 +83,21 @@ def test_a_chosen_number_is_shown_while_the_keyword_stays(form):
     assert form.values()["strength"] == "auto"
     form.editor("strength")._box.setChecked(False)
     assert form.values()["strength"] == 0.25
+
+
+def test_a_chosen_number_does_not_replace_the_user_s(form):
+    form.set_values({"count": 500})
+    form.show_chosen({"count": 4})
+    assert form.values()["count"] == 500
+
+
+def test_the_label_of_a_layer_explains_it_too(qtbot):
+    layer = QLineEdit()
+    layer.setToolTip("What to filter.")
+    form = ParameterForm(Everything, above={"Image": layer})
+    qtbot.addWidget(form)
+    (label,) = [label for label in form.findChildren(QLabel) if label.text() == "Image"]
+    assert label.toolTip() == "What to filter."
 
 
 def test_it_says_when_something_changes(form, qtbot):

@@ -109,3 +109,19 @@ def test_long_names_keep_their_end(empty):
     viewer.add_image(np.zeros((60, 64)), name="cells")
     choice.choose(viewer.layers["cells"])
     assert choice.shown_name() == "cells"
+
+
+@pytest.mark.parametrize("order", [("beads", "cells", "PSF from beads"), ("PSF", "cells", "beads")])
+def test_a_psf_is_more_of_a_psf_than_the_beads_it_was_measured_from(empty, order):
+    viewer, widget = empty
+    for name in order:
+        viewer.add_image(np.zeros((60, 64)), name=name)
+    assert "PSF" in chosen(widget)["psf"]
+    assert chosen(widget)["image"] == "cells"
+
+
+def test_one_bead_is_no_image(empty):
+    viewer, widget = empty
+    for name in ("Bead_Image1_crop", "cells"):
+        viewer.add_image(np.zeros((60, 64)), name=name)
+    assert chosen(widget) == {"image": "cells", "psf": "Bead_Image1_crop"}

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from superqt import QCollapsible
+from tests.gui.helpers import is_in_view, open_widget, run_to_end
+
+from napari_convfact.gui.arrange import bring_into_view
 
 
 @pytest.fixture
@@ -79,6 +82,69 @@ def test_there_is_something_to_compare_only_while_it_is_there(deconvolve, qtbot)
     assert not widget.bar.compare.isEnabled()
 
 
+def test_before_and_after_hides_all_that_covers_the_image(viewer, qtbot):
+    widget = open_widget(viewer, "Gabor bank")
+    energy, colours = run_to_end(widget, qtbot, energy=True, colours=True)
+    energy.visible = False
+    for seen in (False, True):
+        widget.bar.compare.click()
+        assert (energy.visible, colours.visible) == (False, seen)
+
+
+def test_a_residual_does_not_cover_the_result(preview, qtbot):
+    _, widget = preview
+    shown = widget.preview.layer.data.copy()
+    with qtbot.waitSignal(widget.preview.shown, timeout=20_000):
+        widget.form.set_values({"residual": True})
+    np.testing.assert_allclose(widget.preview.layer.data, shown, atol=1e-3)
+    estimate, residual = run_to_end(widget, qtbot)
+    assert estimate.visible
+    assert not residual.visible
+
+
+@pytest.mark.parametrize("start", ["preview", "run"])
+def test_the_image_comes_into_view_where_something_else_is(deconvolve, qtbot, start):
+    viewer, widget, _ = deconvolve
+    aside = viewer.add_image(np.zeros((9, 9)), name="new kernel", translate=(40, 40))
+    bring_into_view(viewer, [aside])
+    viewer.dims.set_point(0, 2.0)  # a plane of the image, which stays
+    if start == "run":
+        run_to_end(widget, qtbot)
+    else:
+        widget.bar.preview.setChecked(True)
+        qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=20_000)
+    assert is_in_view(viewer, viewer.layers["cells"])
+    assert viewer.dims.point[0] == 2.0
+
+
+def test_who_zoomed_in_stays_there(deconvolve, qtbot):
+    viewer, widget, _ = deconvolve
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (3.0, 4.5), 300.0
+    widget.bar.preview.setChecked(True)
+    qtbot.waitUntil(lambda: widget.preview.layer is not None, timeout=20_000)
+    run_to_end(widget, qtbot)
+    np.testing.assert_allclose(camera.center[-2:], (3.0, 4.5))
+    assert camera.zoom == 300.0
+
+
+def test_it_leaves_what_a_run_that_failed_has_said(preview, qtbot):
+    _, widget = preview
+    widget._report_error(ValueError("Not enough photons."))
+    with qtbot.waitSignal(widget.preview.shown, timeout=20_000):
+        widget.form.set_values({"strength": 0.5})
+    assert "Not enough photons." in widget._findings.text()
+
+
+def test_what_stood_in_its_way_is_forgotten_with_it(deconvolve):
+    viewer, widget, _ = deconvolve
+    viewer.dims.ndisplay = 3
+    widget.bar.preview.setChecked(True)
+    assert "2-D view" in widget._findings.text()
+    widget.bar.preview.setChecked(False)
+    assert not widget._findings.text()
+
+
 def test_it_draws_each_result_once(preview, qtbot):
     viewer, widget = preview
     layer = viewer.layers["Deconvolve preview"]
@@ -99,7 +165,7 @@ def test_it_leaves_the_form_where_it_was_scrolled(preview, qtbot):
     bar = widget._scroll.verticalScrollBar()
     qtbot.waitUntil(lambda: bar.maximum() > 0, timeout=10_000)
     bar.setValue(0)
-    with qtbot.waitSignal(widget.preview.said, timeout=20_000):
+    with qtbot.waitSignal(widget.preview.shown, timeout=20_000):
         widget.form.set_values({"strength": 0.5})
     assert bar.value() == 0
 
@@ -154,11 +220,10 @@ def test_it_ends_with_the_layers_that_it_was_made_from(preview, name):
     assert len(viewer.layers) == 1
 
 
-def test_what_the_form_says_is_not_said_twice(make_napari_viewer, qtbot):
+def test_what_the_form_says_is_not_said_twice(make_napari_viewer):
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", "Convolve")
-    with qtbot.waitSignal(widget.preview.said):
-        widget.bar.preview.setChecked(True)
+    widget.bar.preview.setChecked(True)
     assert "choose a layer" in widget.bar.plan.text()
     assert not widget._findings.text()
 

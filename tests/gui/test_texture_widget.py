@@ -7,6 +7,7 @@ import pytest
 from skimage import data
 from tests.gui.helpers import (
     assert_same_place,
+    is_in_view,
     open_widget,
     provenance_of,
     run_and_cancel,
@@ -15,6 +16,7 @@ from tests.gui.helpers import (
 )
 
 import napari_convfact as cf
+from napari_convfact.gui.arrange import bring_into_view
 
 PLACE = {
     "scale": (0.5, 0.25),
@@ -114,6 +116,13 @@ def test_selected_layers_are_described_one_after_the_other(texture, qtbot, tmp_p
         "bank-path.npz",
         "bank-wall.npz",
     ]
+
+
+def test_the_picture_to_paint_on_comes_into_view(texture):
+    viewer, widget = texture
+    bring_into_view(viewer, [viewer.add_image(np.zeros((9, 9)), translate=(999, 999))])
+    widget.classify.add_paint_layer()
+    assert is_in_view(viewer, viewer.layers["wall paint"])
 
 
 def test_paint_becomes_classes(texture, qtbot):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.gui.layers import linear_matrix, placement, spatial_image
+from napari_convfact.gui.world import index_in
 from napari_convfact.operations.operation import Result, SpatialImage
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def crop_placement(layer: Image, crop: VisibleCrop, result: Result) -> dict[str,
 
 
 def _visible_box(viewer: Viewer, layer: Image, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    position = np.asarray(layer.world_to_data(viewer.dims.point[-layer.ndim :]))
+    position = index_in(viewer, layer, viewer.dims.point)
     low = np.clip(np.rint(position).astype(int), 0, shape - 1)
     high = low + 1
     displayed = [axis - (viewer.dims.ndim - layer.ndim) for axis in viewer.dims.displayed]

@@ -240,7 +240,12 @@ class KeywordEditor(Editor):
             self._number.set_value(value)
 
     def show_number(self, value: Any) -> None:
-        """Show the number that the keyword led to; the keyword stays in force."""
+        """Show the number that the keyword led to; the keyword stays in force.
+
+        A number that the user gave stays: it may be a limit that was not reached.
+        """
+        if not self._box.isChecked():
+            return
         self.blockSignals(True)
         self._number.set_value(value)
         self.blockSignals(False)

@@ -12,6 +12,7 @@ from napari_convfact.gui.arrange import bounds, bring_into_view, is_free
 from napari_convfact.gui.factorization_table import factorization_text
 from napari_convfact.gui.operation_widget import OperationWidget
 from napari_convfact.gui.run import Run
+from napari_convfact.gui.world import world_per_unit
 from napari_convfact.operations.factorization_pictures import GAP
 from napari_convfact.operations.factorize import OPERATION
 from napari_convfact.operations.operation import Result
@@ -51,8 +52,8 @@ class FactorizeKernelWidget(OperationWidget):
         if kernel not in self.viewer.layers:
             bring_into_view(self.viewer, pictures)
             return
-        low, high = bounds(pictures)
-        all_low, all_high = bounds([kernel, *pictures])
+        low, high = bounds(self.viewer, pictures)
+        all_low, all_high = bounds(self.viewer, [kernel, *pictures])
         near = (all_high - all_low).max() <= _MOST_TIMES_AS_WIDE * (high - low).max()
         bring_into_view(self.viewer, [kernel, *pictures] if near else pictures)
 
@@ -61,9 +62,12 @@ class FactorizeKernelWidget(OperationWidget):
         low, high = _box([result for result in results if result.like is None])
         n = min(kernel.ndim, len(low))
         place, low, high = kernel.translate[-n:].astype(float), low[-n:], high[-n:]
-        if is_free(self.viewer, place + low, place + high, apart_from=kernel):
+        per_unit = world_per_unit(self.viewer, kernel.units)[-n:]
+        begin, end = (place + low) * per_unit, (place + high) * per_unit
+        if is_free(self.viewer, begin, end, apart_from=kernel):
             return place
-        _, lowest = bounds(self.viewer.layers, n)
+        _, lowest = bounds(self.viewer, self.viewer.layers, n)
+        lowest = lowest / per_unit
         down = max(-2, -n)
         place[down] = lowest[down] + GAP * (high - low)[down] - low[down]
         place[-1] -= low[-1] * (down != -1)

@@ -56,7 +56,7 @@ class ParameterForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self._rows = self._empty_rows()
         for label, widget in (above or {}).items():
-            self._rows.addRow(label, widget)
+            self.insert_row(self._rows.rowCount(), label, widget)
         self._fill(self._rows, advanced=False)
         layout.addLayout(self._rows)
         self._advanced_rows = self._empty_rows()
@@ -95,7 +95,9 @@ class ParameterForm(QWidget):
 
     def insert_row(self, row: int, label: str, widget: QWidget) -> None:
         """Put a further widget among the essentials."""
-        self._rows.insertRow(row, label, widget)
+        title = QLabel(label)
+        title.setToolTip(widget.toolTip())
+        self._rows.insertRow(row, title, widget)
 
     def editor(self, name: str) -> Editor:
         """Return the editor of a parameter."""

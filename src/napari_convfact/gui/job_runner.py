@@ -91,6 +91,7 @@ class JobRunner(QObject):
         super().__init__(parent)
         self._worker: JobWorker | None = None
         self._bar: cancelable_progress | None = None
+        self._updating = False
 
     @property
     def busy(self) -> bool:
@@ -137,10 +138,16 @@ class JobRunner(QObject):
     def _on_step(self, step: Step) -> None:
         self.stepped.emit(step)
         bar = self._bar
-        if bar is None:
+        if bar is None or self._updating:
             return
-        bar.total = step.total
-        bar.update(step.done - bar.n)  # lets events through: the job may be over after it
+        self._updating = True
+        try:
+            bar.total = step.total
+            # It lets events through: the job may be over after it. While the viewer is slow, it
+            # lets the next step through too, and that one the next, until the stack is full.
+            bar.update(step.done - bar.n)
+        finally:
+            self._updating = False
         if bar.is_canceled:
             self.cancel()
 

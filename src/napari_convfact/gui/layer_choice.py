@@ -15,7 +15,8 @@ from napari_convfact.operations.operation import Input
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-_KERNEL_WORDS = ("psf", "kernel", "otf", "beads")
+_KERNEL_WORDS = ("psf", "kernel", "otf")
+_BEADS_WORD = "bead"  # what a kernel is measured from, or a kernel itself
 _LARGEST_KERNEL = 33
 # What a run or a preview reads of a layer.
 _READ = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -133,12 +134,15 @@ class LayerChoice(QComboBox):
     def _is_better(self, guess: int, layers: list[Layer | None], chosen: Layer | None) -> bool:
         if chosen is None or chosen not in layers:
             return True
-        return not self._looks_right(chosen) and self._looks_right(layers[guess])
+        return self._likeness(layers[guess]) > self._likeness(chosen)
 
-    def _looks_right(self, layer: Layer | None) -> bool:
+    def _likeness(self, layer: Layer | None) -> int:
+        """Return how much a layer looks like what is wanted, from 0."""
         if layer is None or self._kind is Labels:
-            return layer is not None
-        return is_kernel(layer) == (self._item.kind == "kernel")
+            return int(layer is not None)
+        if self._item.kind == "kernel":
+            return kernel_likeness(layer)
+        return int(not is_kernel(layer))
 
     def _first_guess(self, layers: list[Layer | None]) -> int:
         if self._item.kind == "image":
@@ -148,13 +152,21 @@ class LayerChoice(QComboBox):
             return 0
         # A lone image is not its own PSF.
         newest = len(layers) - 1 or -1
-        return _first(layers, is_kernel, default=newest)
+        beads = _first(layers, is_kernel, default=newest)
+        return _first(layers, lambda layer: kernel_likeness(layer) > 1, default=beads)
 
 
 def is_kernel(layer: Layer) -> bool:
-    """Whether a layer seems to be a kernel, by its name or its size."""
+    """Whether a layer seems to be a kernel or beads, by its name or its size."""
+    return kernel_likeness(layer) > 0
+
+
+def kernel_likeness(layer: Layer) -> int:
+    """Return 2 for what seems to be a kernel, 1 for beads, 0 for anything else."""
     words = layer.name.lower()
-    return any(word in words for word in _KERNEL_WORDS) or is_small(layer)
+    if any(word in words for word in _KERNEL_WORDS) or is_small(layer):
+        return 2
+    return int(_BEADS_WORD in words)
 
 
 def is_small(layer: Layer) -> bool:

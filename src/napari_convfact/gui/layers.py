@@ -55,7 +55,8 @@ def add_result(
         options |= placement(sources[result.like], ndim, result.leading_axes)
     else:
         options |= _own_placement(result, ndim, sources)
-        options["translate"] = beside_everything(viewer, options.get("scale", (1.0,) * ndim))
+        scale, units = options.get("scale", (1.0,) * ndim), options.get("units", ("pixel",) * ndim)
+        options["translate"] = beside_everything(viewer, scale, units)
     options |= dict(result.display)
     if result.kind == "labels":
         return viewer.add_labels(result.data, **options)

@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_convfact.gui.operation_widget import OperationWidget
+from napari_convfact.gui.world import index_in, world_per_unit
 from napari_convfact.operations.coordinates import format_points, format_region
 from napari_convfact.operations.make_kernel import OPERATION
 
@@ -68,4 +69,6 @@ class MakeKernelWidget(OperationWidget):
     def _in_image(self, layer: Layer, points: np.ndarray) -> list[list[float]]:
         """Return points of a layer in voxels of the chosen image."""
         image: Any = self.choices["image"].layer
-        return [list(image.world_to_data(layer.data_to_world(point))) for point in points]
+        per_unit = world_per_unit(self.viewer, layer.units)
+        places = [np.asarray(layer.data_to_world(point)) * per_unit for point in points]
+        return [index_in(self.viewer, image, place).tolist() for place in places]

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_convfact.foundation.job import Step
 from napari_convfact.foundation.memory import format_bytes
-from napari_convfact.gui.arrange import bring_into_view
+from napari_convfact.gui.arrange import bring_into_view, look_at
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
@@ -80,7 +80,8 @@ class OperationWidget(QWidget):
         self._running: Run | None = None
         self._waiting: list[dict[str, Layer]] = []
         self._several = False
-        self._newest: Layer | None = None
+        self._newest: list[Layer] = []
+        self._hidden: list[Layer] = []  # by Before / after
         self._settled: tuple[Parameters | None, dict[str, Any]] = None, {}
         self._build()
         self.memory = FormMemory(operation.name, self.form)
@@ -212,20 +213,25 @@ class OperationWidget(QWidget):
             )
             for result in results
         ]
-        self._newest = layers[0]
+        on_input = [
+            layer for result, layer in zip(results, layers, strict=True) if result.like is not None
+        ]
+        self._newest, self._hidden = on_input or layers, []
         self._settled = run.parameters, dict(results[0].settled)
         self.show_layers(results, layers, run)
         self._refresh_compare()
         return layers
 
     def show_layers(self, results: list[Result], layers: list[Layer], run: Run) -> None:
-        """Bring results into view that do not lie on an input."""
+        """Bring results into view: those that do not lie on an input, or else the input's place."""
         pairs = list(zip(results, layers, strict=True))
         apart = [layer for result, layer in pairs if result.like is None and layer.visible]
         if apart:
             inputs = {run.layers[result.like] for result in results if result.like is not None}
             there = [layer for layer in self.viewer.layers if layer in inputs]
             bring_into_view(self.viewer, [*there, *apart])
+        elif results[0].like is not None:
+            look_at(self.viewer, layers[0])
 
     def findings(self, summary: Mapping[str, Any]) -> str:
         """Return what a run found as rich text."""
@@ -292,17 +298,21 @@ class OperationWidget(QWidget):
         return PreviewRequest(self.choices.layers(), self.form.parameters())
 
     def _refresh_compare(self) -> None:
-        self.bar.compare.setEnabled(self._compared() is not None)
+        self.bar.compare.setEnabled(bool(self._compared()))
 
-    def _compared(self) -> Layer | None:
-        """Return the layer that *Before / after* hides and shows."""
-        layer = self.preview.layer if self.bar.preview.isChecked() else self._newest
-        return layer if layer in self.viewer.layers else None
+    def _compared(self) -> list[Layer]:
+        """Return the layers that *Before / after* hides and shows."""
+        layers = [self.preview.layer] if self.bar.preview.isChecked() else self._newest
+        return [layer for layer in layers if layer in self.viewer.layers]
 
     def _toggle_compared(self) -> None:
-        layer = self._compared()
-        if layer is not None:
-            layer.visible = not layer.visible
+        """Hide all that lies on the image, for one would cover the other, or show it again."""
+        layers = self._compared()
+        shown = [layer for layer in layers if layer.visible]
+        hidden = [layer for layer in layers if layer in self._hidden] or layers[:1]
+        self._hidden = shown
+        for layer in shown or hidden:
+            layer.visible = not shown
 
     def _check_plan(self, inputs: Mapping[str, SpatialImage], parameters: Parameters) -> str:
         if self.operation.plan is None:

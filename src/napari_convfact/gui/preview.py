@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_convfact.gui.arrange import look_at
 from napari_convfact.gui.crop import VisibleCrop, crop_placement, visible_crop
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.layers import colormap_of, placement, spatial_image
@@ -83,6 +84,7 @@ class Preview(QObject):
         self._source: tuple[Layer, VisibleCrop] | None = None
         self._shown: tuple[Layer, ...] = ()
         self._enabled = self._held = False
+        self._told = ""
         self._kind: tuple[str, int] | None = None
         self.layer: Layer | None = None
 
@@ -99,13 +101,16 @@ class Preview(QObject):
         for event in events:
             (event.connect if enabled else event.disconnect)(self.update)
         if enabled:
-            self._start()
+            self._look()
+            if not self._pause.isActive():  # the view moves, and layers follow when it is drawn
+                self._start()
             return
         self._pause.stop()
         self._runner.cancel()
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         self.layer, self._shown = None, ()
+        self._tell("")
 
     @property
     def lost_a_layer(self) -> bool:
@@ -124,6 +129,21 @@ class Preview(QObject):
         self._held = held
         self.update()
 
+    def _tell(self, text: str) -> None:
+        """Say something, or take back what was said; what a run has said stays."""
+        if text or self._told:
+            self._told = text
+            self.said.emit(text)
+
+    def _look(self) -> None:
+        """Bring the image into view where something else is: a new kernel, for instance."""
+        try:
+            layers = self._request().layers
+        except ValueError:
+            return  # the form says why there is nothing to see
+        if self._viewer.dims.ndisplay == 2:
+            look_at(self._viewer, next(iter(layers.values())))
+
     def _start(self) -> None:
         if not self._enabled or self._held:
             return
@@ -133,14 +153,14 @@ class Preview(QObject):
         try:
             request = self._request()
         except ValueError:
-            self.said.emit("")  # the form says already why nothing can run
+            self._tell("")  # the form says already why nothing can run
             return
         try:
             source, crop, inputs = self._crop(request)
         except ValueError as error:
-            self.said.emit(str(error))
+            self._tell(str(error))
             return
-        self.said.emit("")
+        self._tell("")
         self._source, self._shown = (source, crop), tuple(request.layers.values())
         self._runner.start(
             lambda: self._operation.job(inputs, request.parameters), self.name, show=False
@@ -163,12 +183,12 @@ class Preview(QObject):
         if not self._enabled or outcome.cancelled or self._source is None:
             return
         if outcome.error is not None:
-            self.said.emit(f"No preview: {outcome.error}")
+            self._tell(f"No preview: {outcome.error}")
             return
         source, crop = self._source
         result = _to_show(outcome.result, source.ndim, self._operation.inputs[0].name)
         if result is None:
-            self.said.emit("No preview: no result that is ticked is an image like the input.")
+            self._tell("No preview: no result that is ticked is an image like the input.")
             return
         where = crop_placement(source, crop, result)
         data = result.data[(slice(None),) * (len(where["scale"]) - source.ndim) + crop.inner]
@@ -200,8 +220,12 @@ class Preview(QObject):
 
 
 def _to_show(results: Sequence[Result], ndim: int, like: str) -> Result | None:
-    """Return the last picture on the image's grid, or else the last stack of them."""
-    pictures = [result for result in results if result.kind == "image" and result.like == like]
+    """Return the last picture on the image's grid that a run shows, or else the last stack."""
+    pictures = [
+        result
+        for result in results
+        if result.kind == "image" and result.like == like and result.display.get("visible", True)
+    ]
     plain = [result for result in pictures if result.data.ndim - result.rgb == ndim]
     shown = plain or pictures
     return shown[-1] if shown else None

@@ -9,6 +9,7 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QPushButton, QTabWidget
 
+from napari_convfact.gui.arrange import look_at
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.feature_table import FeatureTable
 from napari_convfact.gui.file_editor import FileEditor
@@ -115,3 +116,4 @@ class ClassifyTab(OperationWidget):
         paint.brush_size = max(1, round(min(shape[-2:]) * _BRUSH))
         paint.mode = "paint"
         self.choices["labels"].choose(paint)
+        look_at(self.viewer, image)

@@ -159,7 +159,8 @@ def _residual(
         f"{image.name} residual",
         leading_axes=("colour",) if image.rgb else (),
         summary={"message": "The image less the blurred estimate: noise alone, if all is well."},
-        display={"colormap": "PiYG", "contrast_limits": (-limit, limit)},
+        # Shown, it would cover the result.
+        display={"colormap": "PiYG", "contrast_limits": (-limit, limit), "visible": False},
     )
 
 
