@@ -140,6 +140,19 @@ def test_normalized_kernels_keep_the_mean(camera):
     np.testing.assert_array_equal(laplacian, convolve(camera, "laplacian"))
 
 
+def test_a_normalized_kernel_that_mixes_channels_keeps_the_shares_of_each():
+    image, kernels = random(3, 12, 11), random(2, 3, 3, 3, seed=1)
+    sums = kernels.sum(axis=(1, 2, 3))
+    kernels[0] -= sums[0] / 27 - 0.1  # sums that are far from zero
+    kernels[1] -= sums[1] / 27 + 0.2
+    plain = convolve(image, KernelBank(kernels), boundary="periodic")
+    ours = convolve(image, KernelBank(kernels), boundary="periodic", normalize=True)
+    totals = kernels.sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(ours, plain / totals[:, None, None], rtol=1e-4, atol=1e-5)
+    grey = np.full((3, 12, 11), 5.0)
+    np.testing.assert_allclose(convolve(grey, KernelBank(kernels), normalize=True), 5, rtol=1e-5)
+
+
 def test_float64_is_exact():
     image, kernel = random(30, 31), random(5, 4)
     expected = scipy.ndimage.convolve(image, kernel, mode="reflect")

@@ -280,7 +280,8 @@ def _as_bank(kernel: Any, *, ndim: int, sigma: float, size: int) -> _Bank:
 
 
 def _normalized(bank: _Bank) -> np.ndarray:
-    axes = tuple(range(-bank.ndim, 0))
+    # A kernel that mixes channels is divided as a whole: its channels keep their shares.
+    axes = tuple(range(1, bank.kernels.ndim))
     sums = bank.kernels.sum(axis=axes, keepdims=True)
     # A kernel that is meant to sum to zero does so to rounding only.
     negligible = abs(sums) <= 1e-6 * abs(bank.kernels).sum(axis=axes, keepdims=True)
