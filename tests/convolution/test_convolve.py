@@ -153,6 +153,25 @@ def test_a_normalized_kernel_that_mixes_channels_keeps_the_shares_of_each():
     np.testing.assert_allclose(convolve(grey, KernelBank(kernels), normalize=True), 5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_magnitudes_of_any_size(size):
+    image = random(30, 31)
+    expected = np.hypot(scipy.ndimage.sobel(image, 0), scipy.ndimage.sobel(image, 1))
+    ours = convolve(size * image, "sobel", result="magnitude")
+    np.testing.assert_allclose(ours.astype(float) / size, expected, atol=1e-5)
+
+
+def test_mixed_channels_have_no_value_where_one_of_them_has_none():
+    image, bank = random(2, 3, 9, 10), KernelBank(random(4, 3, 3, 3, seed=1))
+    image[0, 1, 2, 3] = np.nan
+    layers = convolve(image, bank, missing="fill")
+    expected = np.zeros((4, 2, 9, 10), bool)
+    expected[:, 0, 2, 3] = True
+    np.testing.assert_array_equal(np.isnan(layers), expected)
+    magnitude = convolve(image, bank, missing="fill", result="magnitude")
+    np.testing.assert_array_equal(np.isnan(magnitude), expected[0])
+
+
 def test_float64_is_exact():
     image, kernel = random(30, 31), random(5, 4)
     expected = scipy.ndimage.convolve(image, kernel, mode="reflect")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from napari_convfact.convolution.named import named_bank
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.scale import intensity_unit, largest_magnitude
 from napari_convfact.foundation.validate import (
     CheckedImage,
     Missing,
@@ -161,8 +162,8 @@ def convolve_job(
     values = _combine(filtered, checked.data, result, amount)
     if result != "magnitude" and bank.single:
         values = values[0]
-    if boundary in _SAME_SIZE and bank.channels is None:
-        return checked.restore_missing(values)
+    if boundary in _SAME_SIZE:
+        return _restore_missing(checked, values, bank)
     return values
 
 
@@ -288,11 +289,22 @@ def _normalized(bank: _Bank) -> np.ndarray:
     return np.asarray(bank.kernels / np.where(negligible, 1, sums))
 
 
+def _restore_missing(image: CheckedImage, values: np.ndarray, bank: _Bank) -> np.ndarray:
+    """Put NaN back; a result of several channels has no value where one of them has none."""
+    if image.missing is not None and bank.channels is not None:
+        missing = image.missing.any(axis=-bank.ndim - 1)
+        image = replace(image, missing=np.asarray(missing))
+    return image.restore_missing(values)
+
+
 def _combine(filtered: np.ndarray, image: np.ndarray, result: str, amount: float) -> np.ndarray:
     if result == "difference":
         return image - filtered
     if result == "sharpened":
         return image + filtered.dtype.type(amount) * (image - filtered)
     if result == "magnitude":
-        return np.asarray(np.sqrt(np.einsum("n...,n...->...", filtered, filtered)))
+        unit = intensity_unit(largest_magnitude(filtered)) if filtered.size else 1.0
+        near_one = filtered if unit == 1 else filtered / filtered.dtype.type(unit)
+        root = np.sqrt(np.einsum("n...,n...->...", near_one, near_one))
+        return np.asarray(root if unit == 1 else root * filtered.dtype.type(unit))
     return filtered
