@@ -161,6 +161,21 @@ def test_magnitudes_of_any_size(size):
     np.testing.assert_allclose(ours.astype(float) / size, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("engine", ["fft", "fused"])
+@pytest.mark.parametrize("result", ["filtered", "difference", "sharpened"])
+@pytest.mark.parametrize("size", [1e-36, 1e37])
+def test_float32_takes_images_of_any_size(size, result, engine):
+    image = np.random.default_rng(0).random((64, 64))
+    ours = convolve(size * image, "gaussian", result=result, engine=engine)
+    blurred = scipy.ndimage.gaussian_filter(image, 1, truncate=4)
+    expected = {
+        "filtered": blurred,
+        "difference": image - blurred,
+        "sharpened": 2 * image - blurred,
+    }[result]
+    np.testing.assert_allclose(ours.astype(float) / size, expected, atol=1e-6)
+
+
 def test_mixed_channels_have_no_value_where_one_of_them_has_none():
     image, bank = random(2, 3, 9, 10), KernelBank(random(4, 3, 3, 3, seed=1))
     image[0, 1, 2, 3] = np.nan

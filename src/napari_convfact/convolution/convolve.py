@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -204,9 +205,17 @@ class _Source:
         inner = self.ndim + (self.channels is not None)
         return self.checked.data.shape[: self.checked.data.ndim - inner]
 
+    @cached_property
+    def unit(self) -> float:
+        """What values are divided by: transforms sum all of them, and float32 ends at 3e38."""
+        return intensity_unit(largest_magnitude(self.checked.data))
+
     def frames(self, device: str) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         for index in np.ndindex(*self.leading):
-            yield index, torch.as_tensor(self.checked.data[index]).to(device)
+            frame = self.checked.data[index]
+            if self.unit != 1:
+                frame = frame / frame.dtype.type(self.unit)
+            yield index, torch.as_tensor(frame).to(device)
 
 
 def _filter(
@@ -228,6 +237,8 @@ def _filter(
             result[where] = values.cpu().numpy()
             yield Step(next(steps), total, f"Kernel {block.stop} of {len(kernels)}")
     assert result is not None
+    if source.unit != 1:
+        result *= result.dtype.type(source.unit)
     return result
 
 
