@@ -127,6 +127,16 @@ def test_a_folder_gives_a_file_for_each_and_says_what_failed(files, capsys):
     assert capsys.readouterr().out.count("skipped") == 2
 
 
+def test_hidden_files_of_a_folder_are_no_images(files, capsys):
+    folder = files / "from-a-mac"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.random.default_rng(1).random((30, 30)))
+    (folder / "._a.npy").write_bytes(b"\0\x05\x16\x07")
+    assert main(["convolve", str(folder), "-o", str(files / "done")]) == 0
+    assert [p.name for p in (files / "done").iterdir()] == ["a.npy"]
+    assert capsys.readouterr().err == ""
+
+
 BAD = [
     (["--method", "magic"], "magic"),
     (["--strength", "-1"], "strength must be a number"),

@@ -175,6 +175,39 @@ def test_a_marker_of_another_recipe_is_refused(files, tmp_path):
         run(tiled_job(wiener(files, output), replace(limit(4), resume=True)))
 
 
+@pytest.mark.parametrize("left", [0, 4, 17, 30])
+def test_a_marker_that_a_crash_cut_short_marks_nothing(left, files, uninterrupted, tmp_path):
+    output = tmp_path / "run.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(4)), 2)
+    work = WorkFolder(output)
+    marker = next((work.path / "done").iterdir())
+    marker.write_text(marker.read_text()[:left])
+    (work.path / "done" / "Thumbs.db").write_bytes(b"from a file manager")
+    assert status(output).done == 1
+    (path,) = run(tiled_job(wiener(files, output), replace(limit(4), resume=True)))
+    np.testing.assert_array_equal(read_image(path).data[:], uninterrupted)
+
+
+def test_leftovers_are_named(files, tmp_path):
+    output = tmp_path / "run.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(4)), 1)
+    record = output.with_name("run.ome.zarr.partial") / "run.json"
+    record.write_text(record.read_text()[:100])
+    with pytest.raises(ValueError, match="is damaged: delete run"):
+        status(output)
+    record.unlink()
+    with pytest.raises(ValueError, match="in the way and holds no run"):
+        run(tiled_job(wiener(files, output), limit(4)))
+
+
+def test_removing_a_run_that_is_cut_short_leaves_nothing_in_the_way(files, tmp_path, monkeypatch):
+    output = tmp_path / "run.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(4)), 1)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if killed there
+    WorkFolder(output).remove()
+    assert not WorkFolder(output).path.exists()
+
+
 def test_an_unfinished_run_is_neither_mixed_nor_lost_without_a_word(files, uninterrupted, tmp_path):
     output = tmp_path / "a.ome.zarr"
     stop_after(tiled_job(wiener(files, output), limit(4)), 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from tests.batch.tile_cases import (
     blurred_beads,
     gaussian,
@@ -219,6 +220,29 @@ def test_gabor_colours_have_one_brightness(tmp_path):
     error = np.abs(colours - np.moveaxis(whole, -1, 0))
     assert np.median(error) < 1e-5
     assert np.percentile(error, 99.9) < 1e-2
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+@pytest.mark.parametrize("method", ["richardson-lucy", "tikhonov"])
+def test_volumes_too_thin_to_cut_across(method, planes, tmp_path):
+    inputs = {"image": blurred_beads((planes, 300, 350)), "psf": gaussian((1, 1.5, 1.5), 3)}
+    parameters = {"method": method, "boundary": "extended", "iterations": 5, "strength": 0.01}
+    (values,), manifest = in_tiles("deconvolve", inputs, tmp_path, 8 * planes + 20, **parameters)
+    assert manifest.plan.tiling.core[0] == planes
+    assert len(manifest.plan.tiling) > 1
+    (whole,) = in_memory("deconvolve", inputs, **parameters)
+    rim = (slice(None), *(slice(40, -40),) * 2)  # as in test_extended_least_squares
+    assert relative_error(values[rim], whole[rim]) <= manifest.plan.seam_error <= 1e-3
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_thin_volumes_with_more_margin_than_planes(planes, tmp_path):
+    image = blurred_beads((planes, 300, 400))
+    parameters = {"kind": "gaussian", "ndim": 3, "sigma": 2.0}
+    (values,), manifest = in_tiles("convolve", {"image": image}, tmp_path, 8, **parameters)
+    assert len(manifest.plan.tiling) > 1
+    expected = scipy.ndimage.gaussian_filter(image.data.astype(float), 2.0, truncate=4)
+    np.testing.assert_allclose(values, expected, atol=1e-4 * expected.max())
 
 
 def test_planes_of_a_stack_are_tiles(tmp_path):

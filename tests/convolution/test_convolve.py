@@ -140,6 +140,53 @@ def test_normalized_kernels_keep_the_mean(camera):
     np.testing.assert_array_equal(laplacian, convolve(camera, "laplacian"))
 
 
+def test_a_normalized_kernel_that_mixes_channels_keeps_the_shares_of_each():
+    image, kernels = random(3, 12, 11), random(2, 3, 3, 3, seed=1)
+    sums = kernels.sum(axis=(1, 2, 3))
+    kernels[0] -= sums[0] / 27 - 0.1  # sums that are far from zero
+    kernels[1] -= sums[1] / 27 + 0.2
+    plain = convolve(image, KernelBank(kernels), boundary="periodic")
+    ours = convolve(image, KernelBank(kernels), boundary="periodic", normalize=True)
+    totals = kernels.sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(ours, plain / totals[:, None, None], rtol=1e-4, atol=1e-5)
+    grey = np.full((3, 12, 11), 5.0)
+    np.testing.assert_allclose(convolve(grey, KernelBank(kernels), normalize=True), 5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_magnitudes_of_any_size(size):
+    image = random(30, 31)
+    expected = np.hypot(scipy.ndimage.sobel(image, 0), scipy.ndimage.sobel(image, 1))
+    ours = convolve(size * image, "sobel", result="magnitude")
+    np.testing.assert_allclose(ours.astype(float) / size, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["fft", "fused"])
+@pytest.mark.parametrize("result", ["filtered", "difference", "sharpened"])
+@pytest.mark.parametrize("size", [1e-36, 1e37])
+def test_float32_takes_images_of_any_size(size, result, engine):
+    image = np.random.default_rng(0).random((64, 64))
+    ours = convolve(size * image, "gaussian", result=result, engine=engine)
+    blurred = scipy.ndimage.gaussian_filter(image, 1, truncate=4)
+    expected = {
+        "filtered": blurred,
+        "difference": image - blurred,
+        "sharpened": 2 * image - blurred,
+    }[result]
+    np.testing.assert_allclose(ours.astype(float) / size, expected, atol=1e-6)
+
+
+def test_mixed_channels_have_no_value_where_one_of_them_has_none():
+    image, bank = random(2, 3, 9, 10), KernelBank(random(4, 3, 3, 3, seed=1))
+    image[0, 1, 2, 3] = np.nan
+    layers = convolve(image, bank, missing="fill")
+    expected = np.zeros((4, 2, 9, 10), bool)
+    expected[:, 0, 2, 3] = True
+    np.testing.assert_array_equal(np.isnan(layers), expected)
+    magnitude = convolve(image, bank, missing="fill", result="magnitude")
+    np.testing.assert_array_equal(np.isnan(magnitude), expected[0])
+
+
 def test_float64_is_exact():
     image, kernel = random(30, 31), random(5, 4)
     expected = scipy.ndimage.convolve(image, kernel, mode="reflect")

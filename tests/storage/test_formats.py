@@ -211,6 +211,12 @@ def test_a_damaged_numpy_file_is_one_sentence(volume, tmp_path):
         read_image(path)
 
 
+def test_a_tiff_whose_first_page_is_nowhere_is_damaged(tmp_path):
+    (tmp_path / "cut.tif").write_bytes(b"II*\0garbage")
+    with pytest.raises(ValueError, match=r"cut\.tif cannot be read: it is damaged"):
+        read_image(tmp_path / "cut.tif")
+
+
 def test_a_single_number_is_no_image(tmp_path):
     np.save(tmp_path / "number.npy", np.array(3.0))
     with pytest.raises(ValueError, match="single number"):

@@ -119,6 +119,23 @@ def test_version_04_and_plain_arrays_are_read(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "old.ome.zarr" / "full").data[:], data)
 
 
+def test_the_first_versions_did_not_name_their_axes(tmp_path):
+    values = np.arange(2 * 3 * 4 * 5 * 6, dtype=np.uint16).reshape(2, 3, 4, 5, 6)
+    group = zarr.open_group(tmp_path / "old.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=values)
+    group.attrs["multiscales"] = [{"version": "0.1", "datasets": [{"path": "0"}]}]
+    image = read_image(tmp_path / "old.zarr")
+    assert image.axis_labels == ("t", "c", "z", "y", "x")
+    np.testing.assert_array_equal(image.data[:], values)
+
+
+def test_a_resolution_that_is_not_there_is_named(tmp_path):
+    group = zarr.open_group(tmp_path / "bare.zarr", mode="w", zarr_format=2)
+    group.attrs["multiscales"] = [{"version": "0.1", "datasets": [{"path": "full"}]}]
+    with pytest.raises(ValueError, match="names a resolution 'full' that is not there"):
+        read_image(tmp_path / "bare.zarr")
+
+
 def test_a_group_without_an_image_says_so(tmp_path):
     zarr.open_group(tmp_path / "plate.zarr", mode="w")
     with pytest.raises(ValueError, match=r"plate\.zarr/0"):

@@ -55,7 +55,7 @@ class TileChoice:
 
     def best(self, memory: float) -> Tiling | None:
         """Return the tiles to take for so many bytes, or None if none fit."""
-        whole = self._tiling(self.spatial)
+        whole = self.whole()
         if self.needed(whole) <= memory:
             return whole
         fitting = [tiling for tiling in self._all() if self.needed(tiling) <= memory]
@@ -66,6 +66,10 @@ class TileChoice:
         if steady is None or self.arithmetic(steady) > _WORTH_FITTING * self.arithmetic(least):
             return least
         return steady
+
+    def whole(self) -> Tiling:
+        """Return the volume in one piece."""
+        return self._tiling(self.spatial)
 
     def smallest(self) -> Tiling:
         """Return the tiles that take the least memory."""

@@ -153,14 +153,31 @@ class WorkFolder:
             try:
                 fresh.rename(self.path)
             except OSError:
-                if not self.exists():
-                    raise  # otherwise another process of the same run was faster
+                if self.exists():
+                    return  # another process of the same run was faster
+                if not self.path.exists():
+                    raise
+                raise ValueError(
+                    f"{self.path} is in the way and holds no run: move it, or choose another name."
+                ) from None
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def manifest(self) -> Manifest:
-        """Read the record."""
-        return Manifest.from_dict(json.loads((self.path / _FILE).read_text(encoding="utf-8")))
+        """Read the record.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged.
+        """
+        text = (self.path / _FILE).read_text(encoding="utf-8")
+        try:
+            return Manifest.from_dict(json.loads(text))
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(
+                f"{self.path / _FILE} is damaged: delete {self.path.name} to start anew."
+            ) from None
 
     def mark_done(self, number: int, recipe_hash: str, costs: Costs) -> None:
         """Write the marker of a tile whose voxels are all stored."""
@@ -179,6 +196,8 @@ class WorkFolder:
     def done(self, recipe_hash: str) -> dict[int, Costs]:
         """Return the numbers of the tiles that are done, and what they cost.
 
+        A marker that a crash of the machine left empty or cut short marks nothing.
+
         Raises
         ------
         ValueError
@@ -186,9 +205,11 @@ class WorkFolder:
         """
         found = {}
         for marker in (self.path / _DONE).iterdir():
-            if marker.name.startswith("."):
+            if not marker.name.isdecimal():
                 continue
             recipe, _, costs = marker.read_text(encoding="utf-8").partition("\n")
+            if recipe_hash.startswith(recipe.strip("\0")) and not costs.endswith("}\n"):
+                continue
             if recipe != recipe_hash:
                 raise ValueError(
                     f"{self.path} holds tiles of another recipe: delete it to start anew."
@@ -197,8 +218,19 @@ class WorkFolder:
         return found
 
     def remove(self) -> None:
-        """Delete what an unfinished run left."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete what an unfinished run left.
+
+        It loses its name first: half of it, after a crash, would be in the way of the next run.
+        """
+        if not self.path.exists():
+            return
+        away = Path(tempfile.mkdtemp(dir=self.output.parent, prefix=f".{self.output.name}-"))
+        try:
+            self.path.rename(away / self.path.name)
+        except OSError:  # another process was faster, or a file in it is open
+            shutil.rmtree(self.path, ignore_errors=True)
+        finally:
+            shutil.rmtree(away, ignore_errors=True)
 
 
 def _hash(record: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from napari_convfact.foundation.memory import format_bytes
 
 #: What the program itself takes: the interpreter and the libraries.
 BASE_MEMORY = 430e6
-# Tiles that compute this many times more voxels than they keep are refused.
+# Tiles that compute this many times the voxels of one piece are refused.
 _MOST_OVERHEAD = 6.0
 
 
@@ -32,7 +32,7 @@ class TilePlan:
     memory : float
         Bytes that one process takes at its peak.
     overhead : float
-        Voxels that are computed for each that is kept.
+        Voxels that are computed for each that the volume in one piece would compute.
     seam_error : float
         Predicted error at the borders of tiles, relative to the result's range.
     output_bytes : float
@@ -117,7 +117,8 @@ def plan_tiles(shape: Sequence[int], method: TileMethod, reach: Reach, memory: f
     if tiling is None:
         needed = base + choice.needed(choice.smallest())
         raise ValueError(_too_small(needed, reach, memory))
-    overhead = choice.arithmetic(tiling) / math.prod(shape)
+    # A thin volume has more margin than voxels, in one piece as well: tiles are not to blame.
+    overhead = choice.arithmetic(tiling) / choice.arithmetic(choice.whole())
     _check_honest(tiling, overhead, reach)
     # Windows with mirror images end beyond the faces, so that whole axes have an error as well.
     ends = [method.reading == "mirror" or c < n for c, n in zip(tiling.core, spatial, strict=True)]
@@ -144,7 +145,7 @@ def check_base(memory: float, base: float = BASE_MEMORY) -> None:
 def _check_honest(tiling: Tiling, overhead: float, reach: Reach) -> None:
     if len(tiling) > math.prod(tiling.leading) and overhead > _MOST_OVERHEAD:
         raise ValueError(
-            f"Tiles would compute {overhead:.1f} voxels for each that they keep, because the "
+            f"Tiles would compute {overhead:.1f} times as many voxels as one piece, because the "
             f"result depends on {_times([h or 0 for h in reach.halo])} voxels around: allow more "
             "memory, regularize more, or use a smaller kernel."
         )

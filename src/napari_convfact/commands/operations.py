@@ -134,7 +134,7 @@ def _run_on_folder(
     first, *others = operation.inputs
     fixed = {item.name: read_image(paths[item.name]) for item in others if item.name in paths}
     output.mkdir(parents=True, exist_ok=True)
-    files = sorted(p for p in paths[first.name].iterdir() if p.suffix.lower() in ENDINGS)
+    files = _images_in(paths[first.name])
     if not files:
         raise ValueError(f"The folder {paths[first.name]} holds no file that can be read.")
     failures = []
@@ -152,6 +152,16 @@ def _run_on_folder(
             print(f"{file.name}: {' '.join(str(error).split())}", file=sys.stderr)
     if failures:
         raise ValueError(f"{len(failures)} of {len(files)} files failed: {', '.join(failures)}.")
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Return the files whose ending is known, without hidden ones.
+
+    macOS puts a hidden ``._cells.tif`` beside each ``cells.tif`` on foreign disks.
+    """
+    return sorted(
+        p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")
+    )
 
 
 def _output_paths(output: Path, results: Sequence[Result]) -> list[Path]:

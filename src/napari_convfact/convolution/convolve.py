@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,7 @@ from napari_convfact.convolution.named import named_bank
 from napari_convfact.convolution.operator import Convolution
 from napari_convfact.foundation.device import choose_device
 from napari_convfact.foundation.job import Job, Step, run
+from napari_convfact.foundation.scale import intensity_unit, largest_magnitude
 from napari_convfact.foundation.validate import (
     CheckedImage,
     Missing,
@@ -161,8 +163,8 @@ def convolve_job(
     values = _combine(filtered, checked.data, result, amount)
     if result != "magnitude" and bank.single:
         values = values[0]
-    if boundary in _SAME_SIZE and bank.channels is None:
-        return checked.restore_missing(values)
+    if boundary in _SAME_SIZE:
+        return _restore_missing(checked, values, bank)
     return values
 
 
@@ -203,9 +205,17 @@ class _Source:
         inner = self.ndim + (self.channels is not None)
         return self.checked.data.shape[: self.checked.data.ndim - inner]
 
+    @cached_property
+    def unit(self) -> float:
+        """What values are divided by: transforms sum all of them, and float32 ends at 3e38."""
+        return intensity_unit(largest_magnitude(self.checked.data))
+
     def frames(self, device: str) -> Iterator[tuple[tuple[int, ...], Tensor]]:
         for index in np.ndindex(*self.leading):
-            yield index, torch.as_tensor(self.checked.data[index]).to(device)
+            frame = self.checked.data[index]
+            if self.unit != 1:
+                frame = frame / frame.dtype.type(self.unit)
+            yield index, torch.as_tensor(frame).to(device)
 
 
 def _filter(
@@ -227,6 +237,8 @@ def _filter(
             result[where] = values.cpu().numpy()
             yield Step(next(steps), total, f"Kernel {block.stop} of {len(kernels)}")
     assert result is not None
+    if source.unit != 1:
+        result *= result.dtype.type(source.unit)
     return result
 
 
@@ -280,11 +292,20 @@ def _as_bank(kernel: Any, *, ndim: int, sigma: float, size: int) -> _Bank:
 
 
 def _normalized(bank: _Bank) -> np.ndarray:
-    axes = tuple(range(-bank.ndim, 0))
+    # A kernel that mixes channels is divided as a whole: its channels keep their shares.
+    axes = tuple(range(1, bank.kernels.ndim))
     sums = bank.kernels.sum(axis=axes, keepdims=True)
     # A kernel that is meant to sum to zero does so to rounding only.
     negligible = abs(sums) <= 1e-6 * abs(bank.kernels).sum(axis=axes, keepdims=True)
     return np.asarray(bank.kernels / np.where(negligible, 1, sums))
+
+
+def _restore_missing(image: CheckedImage, values: np.ndarray, bank: _Bank) -> np.ndarray:
+    """Put NaN back; a result of several channels has no value where one of them has none."""
+    if image.missing is not None and bank.channels is not None:
+        missing = image.missing.any(axis=-bank.ndim - 1)
+        image = replace(image, missing=np.asarray(missing))
+    return image.restore_missing(values)
 
 
 def _combine(filtered: np.ndarray, image: np.ndarray, result: str, amount: float) -> np.ndarray:
@@ -293,5 +314,8 @@ def _combine(filtered: np.ndarray, image: np.ndarray, result: str, amount: float
     if result == "sharpened":
         return image + filtered.dtype.type(amount) * (image - filtered)
     if result == "magnitude":
-        return np.asarray(np.sqrt(np.einsum("n...,n...->...", filtered, filtered)))
+        unit = intensity_unit(largest_magnitude(filtered)) if filtered.size else 1.0
+        near_one = filtered if unit == 1 else filtered / filtered.dtype.type(unit)
+        root = np.sqrt(np.einsum("n...,n...->...", near_one, near_one))
+        return np.asarray(root if unit == 1 else root * filtered.dtype.type(unit))
     return filtered

@@ -46,7 +46,7 @@ def read_image(path: str | Path) -> SpatialImage:
     Parameters
     ----------
     path : str or Path
-        A TIFF file (OME, ImageJ or plain), a ``.npy`` file, or an OME-Zarr image (0.4 or
+        A TIFF file (OME, ImageJ or plain), a ``.npy`` file, or an OME-Zarr image (0.1 to
         0.5, or a plain Zarr array), which is opened without reading its voxels.
 
     Returns
@@ -90,7 +90,9 @@ def _read(path: Path, readers: Mapping[str, Reader]) -> SpatialImage:
     try:
         image = replace(reader(path), path=str(path.resolve()))
     except _DAMAGED as error:
-        words = str(error) or "it is damaged"
+        # What a library stumbles over inside a damaged file means nothing to its user.
+        told = isinstance(error, (OSError, ValueError, RuntimeError, tiff.TiffFileError))
+        words = str(error) if told and str(error) else "it is damaged"
         raise ValueError(f"{path.name} cannot be read: {words}") from error
     if not image.data.shape:
         raise ValueError(f"{path.name} holds a single number, which is no image.")

@@ -15,6 +15,9 @@ from napari_convfact.operations.provenance import METADATA_KEY
 from napari_convfact.storage.zarr_axes import StoredAxes, short_unit
 from napari_convfact.storage.zarr_pyramid import create_pyramid, default_shard
 
+# Versions 0.1 and 0.2 had these always, and did not name them.
+_FIRST_AXES = ("t", "c", "z", "y", "x")
+
 
 def read(path: Path) -> SpatialImage:
     """Open the full resolution of an OME-Zarr image, or a plain Zarr array.
@@ -37,8 +40,10 @@ def read(path: Path) -> SpatialImage:
         raise ValueError(
             f"it is a group without an image: pass the path of one of its images, as {path.name}/0."
         )
-    axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale["axes"]]
+    axes = [a if isinstance(a, dict) else {"name": a} for a in multiscale.get("axes", _FIRST_AXES)]
     level = multiscale["datasets"][0]
+    if level["path"] not in node:
+        raise ValueError(f"it names a resolution {level['path']!r} that is not there.")
     scale = _combined_scale(len(axes), multiscale, level)
     return SpatialImage(
         node[level["path"]],

@@ -27,6 +27,8 @@ SAMPLE, SAMPLES = 2**22, 4
 _MORE_SAMPLES = 64
 # Safety of errors that were measured on a sample.
 _MARGIN = 2.0
+# An axis of fewer voxels has no place at a distance from a cut through its middle.
+_LEAST_CUT = 4
 
 #: Deconvolves a checked window of an image, whose mean is the second argument (a job).
 Solver = Callable[[np.ndarray, float], Job[np.ndarray]]
@@ -155,8 +157,13 @@ class DeconvolutionTiles(ABC):
         return reach.alike(self.kernel.shape)
 
     def _cut(self, image: SpatialImage, axis: int, tolerance: float) -> Job[np.ndarray]:
-        """Cut samples across an axis, longer ones until the cut is no longer felt at their end."""
+        """Cut samples across an axis, longer ones until the cut is no longer felt at their end.
+
+        Nothing is measured along an axis that is too short for it: it stays whole.
+        """
         spatial = tuple(image.data.shape[-self.ndim :])
+        if spatial[axis] < _LEAST_CUT:
+            return np.empty(0)
         length = max(128, 12 * self.kernel.shape[axis])
         while True:
             size = [
