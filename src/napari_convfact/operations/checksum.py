@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,10 @@ def checksum(data: Any) -> str | None:
     """
     if not _in_memory(data):
         return None
-    # A step that shares no factor with the rows' length visits all columns.
-    step = max(1, data.size // _SAMPLES) | 1
+    # A step that shares no factor with the shape visits all rows, columns and planes.
+    step = max(1, data.size // _SAMPLES)
+    while math.gcd(step, data.size) > 1:
+        step += 1
     values = data.reshape(-1)[::step] if data.flags.c_contiguous else data.flat[::step]
     digest = hashlib.sha256(repr(data.shape).encode())
     digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
