@@ -148,6 +148,19 @@ def leading_axes(array: Any, spatial: int, channel_axis: int | None = None) -> t
     return (*others[: max(0, len(others) - spatial)], *channels)
 
 
+def check_numeric(array: Any, name: str = "image") -> None:
+    """Raise a ValueError unless an array, of which nothing is read, holds real numbers."""
+    dtype = np.dtype(array.dtype)
+    if dtype.kind == "c":
+        raise ValueError(
+            f"The {name} is complex: pass its magnitude (abs) or its real part instead."
+        )
+    if dtype.kind not in "biuf":
+        raise ValueError(f"The {name} holds {dtype} values: numbers are needed.")
+    if 0 in array.shape:
+        raise ValueError(f"The {name} is empty: its shape is {tuple(array.shape)}.")
+
+
 def check_kernel(array: Any, *, name: str = "kernel", dtype: str = "float64") -> np.ndarray:
     """Check a convolution kernel and convert it.
 
@@ -244,14 +257,7 @@ def _as_numeric(array: Any, name: str) -> np.ndarray:
             f"The {name} is a list of arrays (a multiscale pyramid?): pass its first level."
         )
     values = np.asarray(array)
-    if values.dtype.kind == "c":
-        raise ValueError(
-            f"The {name} is complex: pass its magnitude (abs) or its real part instead."
-        )
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"The {name} holds {values.dtype} values: numbers are needed.")
-    if values.size == 0:
-        raise ValueError(f"The {name} is empty: its shape is {values.shape}.")
+    check_numeric(values, name)
     return values
 
 
