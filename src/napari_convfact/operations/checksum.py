@@ -26,7 +26,7 @@ def checksum(data: Any) -> str | None:
         The same for the same values in another byte order or number type; None for data that
         are not in memory, which would have to be read.
     """
-    if not _in_memory(data):
+    if not in_memory(data):
         return None
     # A step that shares no factor with the shape visits all rows, columns and planes.
     step = max(1, data.size // _SAMPLES)
@@ -38,7 +38,7 @@ def checksum(data: Any) -> str | None:
     return digest.hexdigest()[:16]
 
 
-def _in_memory(data: Any) -> bool:
+def in_memory(data: Any) -> bool:
     """Whether data are an array, and no part of a file that is mapped into memory."""
     if not isinstance(data, np.ndarray):
         return False
