@@ -194,7 +194,7 @@ def test_shards_together_make_the_whole(files, uninterrupted, tmp_path):
         assert not output.exists()
     (path,) = run(tiled_job(wiener(files, output), replace(limit(4), shard=(1, 3))))
     np.testing.assert_array_equal(read_image(path).data[:], uninterrupted)
-    with pytest.raises(ValueError, match="1/3 to 3/3"):
+    with pytest.raises(ValueError, match="two whole numbers"):
         run(tiled_job(wiener(files, tmp_path / "b.zarr"), replace(limit(4), shard=(4, 3))))
 
 

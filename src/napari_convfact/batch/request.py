@@ -96,8 +96,7 @@ def _check_shard(shard: tuple[int, int]) -> None:
     whole = all(isinstance(n, (int, np.integer)) for n in shard)
     if not (whole and len(shard) == 2 and 1 <= shard[0] <= shard[1]):
         raise ValueError(
-            "The shard must be two whole numbers, from (1, n) to (n, n) for n of them, "
-            f"not {shard!r}."
+            f"The shard must be two whole numbers, from (1, n) to (n, n), not {shard!r}."
         )
 
 
