@@ -14,12 +14,13 @@ from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.foundation.job import Step, run
 
 
-def method(ndim=3, bytes_per_voxel=20.0, margin=10):
+def method(ndim=3, bytes_per_voxel=20.0, margin=10, fills_missing=False):
     return SimpleNamespace(
         ndim=ndim,
         reading="inside",
         outputs=(SimpleNamespace(leading=()),),
         bytes_per_voxel=bytes_per_voxel,
+        fills_missing=fills_missing,
         torus=lambda spatial: spatial,
         work_shape=lambda padded: tuple(n + margin for n in padded),
     )

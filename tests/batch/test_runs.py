@@ -17,6 +17,7 @@ from ome_zarr_models import open_ome_zarr
 from tests.batch.tile_cases import (
     WIENER,
     Watch,
+    blurred_beads,
     gaussian,
     limit,
     markers,
@@ -226,7 +227,7 @@ def test_shards_together_make_the_whole(files, uninterrupted, tmp_path):
         assert not output.exists()
     (path,) = run(tiled_job(wiener(files, output), replace(limit(4), shard=(1, 3))))
     np.testing.assert_array_equal(read_image(path).data[:], uninterrupted)
-    with pytest.raises(ValueError, match="1/3 to 3/3"):
+    with pytest.raises(ValueError, match="two whole numbers"):
         run(tiled_job(wiener(files, tmp_path / "b.zarr"), replace(limit(4), shard=(4, 3))))
 
 
@@ -311,6 +312,30 @@ def test_random_tiles_are_verified(files, tmp_path):
         run(verify_job(output, count=0))
     with pytest.raises(ValueError, match="seed must be 0 or"):
         run(verify_job(output, seed=-1))
+
+
+def test_lost_values_are_no_small_error(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    run(tiled_job(wiener(files, output), limit(4)))
+    level = zarr.open_group(output, mode="r+")["0"]
+    level[10, 20] = np.nan
+    tiles = status(output).total
+    found = run(verify_job(output, count=tiles))
+    assert found.seam_error == np.inf
+    assert "other voxels" in str(found)
+
+
+def test_errors_are_relative_to_more_than_one_dark_tile(tmp_path):
+    """A tile beside the specimen holds nothing but the ringing of its rim."""
+    values = blurred_beads((300, 900)).data.astype(np.float32)
+    values[:, :540] = 0
+    cf.write_image(tmp_path / "image.tif", SpatialImage(values, "image"))
+    cf.write_image(tmp_path / "psf.tif", gaussian(1.5))
+    inputs = {name: cf.open_image(tmp_path / f"{name}.tif") for name in ("image", "psf")}
+    output = tmp_path / "a.ome.zarr"
+    run(tiled_job(wiener(inputs, output), limit(4)))
+    found = run(verify_job(output, count=status(output).total))
+    assert 0 < found.seam_error <= found.predicted
 
 
 def test_renamed_results_are_verified(files, tmp_path):

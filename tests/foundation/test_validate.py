@@ -114,6 +114,15 @@ def test_nothing_is_filled_from_another_frame(axis):
     assert set(filled[2].flat) <= {1.0, 2.0}  # it has none of its own
 
 
+def test_a_frame_without_values_is_the_nearest_frame():
+    frames = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32)
+    frames[1, :, :4] = frames[2:] = np.nan
+    checked = check_image(frames, missing="fill", apart=(0,))
+    np.testing.assert_array_equal(checked.data[2], checked.data[1])
+    np.testing.assert_array_equal(checked.data[3], checked.data[1])
+    assert np.isnan(checked.restore_missing(checked.data)[2:]).all()
+
+
 def test_all_missing_is_refused_even_then():
     with pytest.raises(ValueError, match="4 values"):
         check_image(np.full((2, 2), np.nan), missing="fill")

@@ -9,6 +9,8 @@ from tests.gui.helpers import finish, open_widget, run_to_end
 
 import napari_convfact as cf
 from napari_convfact.cli import main
+from napari_convfact.foundation.job import run
+from napari_convfact.gui import recipe_menu
 from napari_convfact.gui.recipe_menu import RecipeMenu
 
 _RNG = np.random.default_rng(0)
@@ -81,3 +83,13 @@ def test_a_recipe_that_cannot_be_written(ran, qtbot, tmp_path):
     assert len(errors) == 1
     assert "no folder" in errors[0]
     assert menu.isEnabled()
+
+
+def test_a_mapped_file_is_not_read_to_compare_it_with_itself(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).random((20, 30))
+    np.save(tmp_path / "a.npy", values)
+    monkeypatch.setattr(recipe_menu, "read_image", None)
+    image = cf.open_image(tmp_path / "a.npy")
+    assert isinstance(image.data, np.memmap)
+    kept = run(recipe_menu._compared_with_files({"image": image}))
+    assert kept["image"].path == image.path

@@ -236,6 +236,7 @@ def test_light_beyond_total_reflection_does_not_arrive():
     ("sample", "message"),
     [
         ({"sample_index": 0.0}, "sample_index must be positive"),
+        ({"sample_index": np.inf, "depth": 3.0}, "sample_index must be positive"),
         ({"depth": -1.0}, "depth must be a length from 0"),
         ({"depth": np.inf}, "depth must be a length from 0"),
     ],

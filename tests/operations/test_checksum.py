@@ -32,6 +32,16 @@ def test_values_and_shape_count(other):
     assert checksum(other) != checksum(VALUES)
 
 
+@pytest.mark.parametrize("shape", [(1500, 1500), (1050, 1575), (12, 500, 700)])
+def test_every_row_and_column_is_looked_at(shape):
+    values = np.zeros(shape, np.uint8)
+    for axis, n in enumerate(shape):
+        for index in range(0, n, 97):
+            other = values.copy()
+            np.moveaxis(other, axis, 0)[index] = 1
+            assert checksum(other) != checksum(values)
+
+
 def test_what_is_not_in_memory_is_not_read(tmp_path):
     def fail(_):
         raise AssertionError("The data were read.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from napari_convfact.batch.halo import Reach
 from napari_convfact.batch.method import TileMethod
+from napari_convfact.batch.missing import FILLING
 from napari_convfact.batch.tiles import Tiling, make_tiling, window_length
 from napari_convfact.storage.zarr_pyramid import chunk_lengths
 
@@ -45,7 +46,13 @@ class TileChoice:
 
     def needed(self, tiling: Tiling) -> float:
         """Return the bytes of a tile's arrays."""
-        return self.method.bytes_per_voxel * math.prod(self.method.work_shape(tiling.padded))
+        return self._bytes_per_voxel * math.prod(self.method.work_shape(tiling.padded))
+
+    @property
+    def _bytes_per_voxel(self) -> float:
+        """The larger of what computing takes and filling the window before."""
+        computing = self.method.bytes_per_voxel
+        return max(computing, FILLING) if self.method.fills_missing else computing
 
     def arithmetic(self, tiling: Tiling) -> float:
         """Return how many voxels are computed in all."""
@@ -130,7 +137,7 @@ class TileChoice:
         found = []
         for sizes in itertools.product(*axes):
             work = math.prod(self.method.work_shape(tuple(window for _, window in sizes)))
-            if self.method.bytes_per_voxel * work <= memory:
+            if self._bytes_per_voxel * work <= memory:
                 core = tuple(c for c, _ in sizes)
                 found.append((work, work / math.prod(core), core))
         if not found:

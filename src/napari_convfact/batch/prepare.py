@@ -12,6 +12,7 @@ from napari_convfact.batch.request import DEFAULT_OPTIONS, Options, Request
 from napari_convfact.batch.store import output_files
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.foundation.memory import memory_budget
+from napari_convfact.foundation.validate import check_numeric
 from napari_convfact.operations.operation import SpatialImage
 
 # Of what is free on a CUDA device.
@@ -36,6 +37,7 @@ def prepare_job(
         If the operation cannot run on tiles, or not honestly.
     """
     tiled = tiled_operation(request.operation)
+    check_numeric(request.inputs["image"].data)
     if request.operation.plan is not None:
         request.operation.plan(request.inputs, request.parameters)  # says what does not fit
     inputs = request.tiled_inputs

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from napari_convfact.batch.registry import tiled_operation
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
@@ -80,11 +82,22 @@ class Options:
             raise ValueError(
                 f"The seam error must be a share between 0 and 1, not {self.seam_error!r}."
             )
+        if self.shard is not None:
+            _check_shard(self.shard)
 
     @property
     def joining(self) -> bool:
         """Whether the run may have been begun before, or by others."""
         return self.resume or self.shard is not None
+
+
+def _check_shard(shard: tuple[int, int]) -> None:
+    """Raise a ValueError unless it is two whole numbers, the first up to the second."""
+    whole = all(isinstance(n, (int, np.integer)) for n in shard)
+    if not (whole and len(shard) == 2 and 1 <= shard[0] <= shard[1]):
+        raise ValueError(
+            f"The shard must be two whole numbers, from (1, n) to (n, n), not {shard!r}."
+        )
 
 
 DEFAULT_OPTIONS = Options()

@@ -21,6 +21,7 @@ from napari_convfact.batch.store import (
     manifest_of,
     publish,
 )
+from napari_convfact.foundation.files import check_folder
 from napari_convfact.foundation.job import Job, Step, relay
 from napari_convfact.foundation.memory import format_bytes
 
@@ -112,10 +113,6 @@ def _share(count: int, shard: tuple[int, int] | None) -> range:
     if shard is None:
         return range(count)
     index, total = shard
-    if not 1 <= index <= total:
-        raise ValueError(
-            f"The shard must be from 1/{total} to {total}/{total}, not {index}/{total}."
-        )
     return range(index - 1, count, total)
 
 
@@ -126,6 +123,7 @@ def _begin(
     tiled = tiled_operation(request.operation)
     if request.output.suffix != ".zarr":
         raise ValueError(f"Tiles are written to OME-Zarr: call {request.output.name} .ome.zarr.")
+    check_folder(request.output)
     if request.output.exists() and not options.overwrite:
         raise ValueError(f"{request.output} exists already: choose another name.")
     if work.exists() and not options.joining:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,8 @@ class Verification:
     tiles : int
         How many were recomputed.
     seam_error : float
-        Largest difference from the stored ones, relative to the range of the result there.
+        Largest difference from the stored ones, relative to the range of the result in all of
+        them; infinite where one of the two has a value and the other none.
     predicted : float
         What the plan promised.
     """
@@ -82,6 +84,11 @@ class Verification:
     predicted: float
 
     def __str__(self) -> str:
+        if math.isinf(self.seam_error):
+            return (
+                f"{self.tiles} tiles recomputed with a doubled halo have values at other voxels "
+                "than the stored ones: these were changed, or their source was"
+            )
         return (
             f"{self.tiles} tiles recomputed with a doubled halo differ from the stored ones by "
             f"{self.seam_error:.1e} of the range; predicted {self.predicted:.1e}"
@@ -117,13 +124,14 @@ def verify_job(output: Path, count: int = 4, seed: int = 0) -> Job[Verification]
     stored = Destination(output.parent, files, prepared.method.outputs, image, tiling)
     numbers = np.random.default_rng(seed).permutation(len(tiling))[:count]
     doubled = [2 * h for h in tiling.halo]
-    worst = 0.0
+    comparisons = [_Comparison() for _ in files]
     for done, number in enumerate(numbers):
         yield Step(done, len(numbers), f"Recomputing tile {number}")
         tile = tiling[int(number)]
         again = yield from compute_tile(image.data, tile, doubled, prepared, Costs())
-        pairs = zip(again, stored.read(tile), strict=True)
-        worst = max(worst, *(_relative_error(new, old) for new, old in pairs))
+        for comparison, new, old in zip(comparisons, again, stored.read(tile), strict=True):
+            comparison.add(new, old)
+    worst = max(comparison.error for comparison in comparisons)
     return Verification(len(numbers), worst, manifest.plan.seam_error)
 
 
@@ -140,7 +148,26 @@ def _files(output: Path, manifest: Manifest, prepared: Prepared) -> tuple[str, .
     return files
 
 
-def _relative_error(new: np.ndarray, old: np.ndarray) -> float:
-    low, high = np.nanpercentile(new, [0.1, 99.9])
-    spread = max(high - low, np.finfo(np.float32).tiny)
-    return float(np.nanmax(np.abs(new - old), initial=0.0) / spread)
+@dataclass
+class _Comparison:
+    """What recomputed and stored tiles of one output have shown so far."""
+
+    low: float = math.inf
+    high: float = -math.inf
+    worst: float = 0.0
+
+    def add(self, new: np.ndarray, old: np.ndarray) -> None:
+        """Compare one tile."""
+        known = ~np.isnan(new)
+        if np.isnan(old[known]).any() or not np.isnan(old[~known]).all():
+            self.worst = math.inf  # values were lost, or made up
+        if known.any():
+            low, high = np.percentile(new[known], [0.1, 99.9])
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            difference = np.abs(new[known] - old[known])
+            self.worst = max(self.worst, float(np.nanmax(difference, initial=0.0)))
+
+    @property
+    def error(self) -> float:
+        """Largest difference, relative to the range of all of them: one tile may be dark."""
+        return self.worst / max(self.high - self.low, float(np.finfo(np.float32).tiny))

@@ -14,6 +14,9 @@ from napari_convfact.batch.source import read_box
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.edges import source_index
 
+# Voxels that may be read to fill a part of a window as in the whole volume, if more than its own.
+_FARTHEST = 2**20
+
 
 @dataclass(frozen=True)
 class _Piece:
@@ -87,7 +90,7 @@ def read_filled_window(
     Returns
     -------
     window : numpy.ndarray
-        As of `read_window`. What is far from any value stays NaN.
+        As of `read_window`. A part of it that is far from any value stays NaN.
     missing : numpy.ndarray or None
         bool, True where the volume has no value; None if it has all of them.
     """
@@ -124,7 +127,8 @@ def _read(
             values, holes = read_box(data, (*leading, *box)), None
         else:
             # The halo hides what is at the rim of a window, but not of what lies beyond a face.
-            values, holes = read_filled_box(data, leading, box, exactly=len(parts) > 1)
+            most = max(_FARTHEST, window.size) if len(parts) > 1 else 0
+            values, holes = read_filled_box(data, leading, box, most=most)
         start = [span.start for span in spans]
         for pieces in itertools.product(*(span.pieces for span in spans)):
             _add(window, values, pieces, start)

@@ -66,7 +66,7 @@ def check_image(
         None refuses them for a caller that does not have the option to fill.
     apart : sequence of int
         Axes across which nothing is filled, as time and channels. Only a frame without any
-        value takes those of the nearest frame.
+        value is the nearest frame that has some.
     dtype : str
         ``"float32"`` or ``"float64"``.
 
@@ -124,10 +124,20 @@ def fill_missing(data: np.ndarray, bad: np.ndarray, apart: Sequence[int] = ()) -
     empty = np.asarray(holes.all(axis=tuple(range(len(apart), data.ndim))))
     for index in np.ndindex(empty.shape):
         if holes[index].any() and not empty[index]:
-            frames[index] = _nearest(frames[index], holes[index])
+            frames[index] = frames[index][tuple(nearest_good(holes[index]))]
     if empty.any():
-        frames[empty] = np.moveaxis(_nearest(data, bad), apart, front)[empty]
+        nearest = nearest_good(empty)
+        for index in zip(*np.nonzero(empty), strict=True):
+            frames[index] = frames[tuple(where[index] for where in nearest)]
     return filled
+
+
+def nearest_good(bad: np.ndarray) -> np.ndarray:
+    """Return where the nearest good value of each is: int32, ``(bad.ndim, *bad.shape)``."""
+    where: np.ndarray = scipy.ndimage.distance_transform_edt(
+        bad, return_distances=False, return_indices=True
+    )
+    return where
 
 
 def leading_axes(array: Any, spatial: int, channel_axis: int | None = None) -> tuple[int, ...]:
@@ -136,6 +146,19 @@ def leading_axes(array: Any, spatial: int, channel_axis: int | None = None) -> t
     channels = () if channel_axis is None else (channel_axis % ndim,)
     others = [axis for axis in range(ndim) if axis not in channels]
     return (*others[: max(0, len(others) - spatial)], *channels)
+
+
+def check_numeric(array: Any, name: str = "image") -> None:
+    """Raise a ValueError unless an array, of which nothing is read, holds real numbers."""
+    dtype = np.dtype(array.dtype)
+    if dtype.kind == "c":
+        raise ValueError(
+            f"The {name} is complex: pass its magnitude (abs) or its real part instead."
+        )
+    if dtype.kind not in "biuf":
+        raise ValueError(f"The {name} holds {dtype} values: numbers are needed.")
+    if 0 in array.shape:
+        raise ValueError(f"The {name} is empty: its shape is {tuple(array.shape)}.")
 
 
 def check_kernel(array: Any, *, name: str = "kernel", dtype: str = "float64") -> np.ndarray:
@@ -234,22 +257,10 @@ def _as_numeric(array: Any, name: str) -> np.ndarray:
             f"The {name} is a list of arrays (a multiscale pyramid?): pass its first level."
         )
     values = np.asarray(array)
-    if values.dtype.kind == "c":
-        raise ValueError(
-            f"The {name} is complex: pass its magnitude (abs) or its real part instead."
-        )
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"The {name} holds {values.dtype} values: numbers are needed.")
-    if values.size == 0:
-        raise ValueError(f"The {name} is empty: its shape is {values.shape}.")
+    check_numeric(values, name)
     return values
 
 
 def _check_range(values: np.ndarray, data: np.ndarray, name: str) -> None:
     if np.isinf(data).sum() > np.isinf(values).sum():
         raise ValueError(f"The {name} has values beyond float32 (3.4e38): rescale it.")
-
-
-def _nearest(data: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    where = scipy.ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
-    return data[tuple(where)]

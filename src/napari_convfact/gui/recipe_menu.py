@@ -17,6 +17,7 @@ from napari_convfact.foundation.job import Job, Step
 from napari_convfact.foundation.memory import memory_budget
 from napari_convfact.gui.job_runner import JobRunner, Outcome
 from napari_convfact.gui.preferences import memory_limit
+from napari_convfact.operations.checksum import in_memory
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import provenance
@@ -169,11 +170,11 @@ def _is_in_file(image: SpatialImage) -> bool:
     """Whether the file of a layer can be read here, and holds what the layer holds now."""
     if image.path is None:
         return False
-    in_memory = isinstance(image.data, np.ndarray)
+    changeable = in_memory(image.data)
     try:
-        stored = (read_image if in_memory else open_image)(image.path).data
+        stored = (read_image if changeable else open_image)(image.path).data
     except ValueError:
         return False
     if stored.shape != image.data.shape or stored.dtype != image.data.dtype:
         return False
-    return not in_memory or np.array_equal(stored, image.data, equal_nan=True)
+    return not changeable or np.array_equal(stored, image.data, equal_nan=True)

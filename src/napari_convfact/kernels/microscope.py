@@ -40,7 +40,7 @@ class Lens:
         for name in ("na", "wavelength", "refractive_index"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}.")
-        if self.sample_index is not None and not self.sample_index > 0:
+        if self.sample_index is not None and not 0 < self.sample_index < math.inf:
             raise ValueError(f"sample_index must be positive, not {self.sample_index!r}.")
         if not (self.depth >= 0 and np.isfinite(self.depth)):
             raise ValueError(f"depth must be a length from 0, not {self.depth!r}.")

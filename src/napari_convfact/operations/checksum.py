@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,19 @@ def checksum(data: Any) -> str | None:
         The same for the same values in another byte order or number type; None for data that
         are not in memory, which would have to be read.
     """
-    if not _in_memory(data):
+    if not in_memory(data):
         return None
-    # A step that shares no factor with the rows' length visits all columns.
-    step = max(1, data.size // _SAMPLES) | 1
+    # A step that shares no factor with the shape visits all rows, columns and planes.
+    step = max(1, data.size // _SAMPLES)
+    while math.gcd(step, data.size) > 1:
+        step += 1
     values = data.reshape(-1)[::step] if data.flags.c_contiguous else data.flat[::step]
     digest = hashlib.sha256(repr(data.shape).encode())
     digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
     return digest.hexdigest()[:16]
 
 
-def _in_memory(data: Any) -> bool:
+def in_memory(data: Any) -> bool:
     """Whether data are an array, and no part of a file that is mapped into memory."""
     if not isinstance(data, np.ndarray):
         return False
