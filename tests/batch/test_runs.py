@@ -38,6 +38,7 @@ from napari_convfact.batch.run import tiled_job
 from napari_convfact.batch.store import Destination, create_results
 from napari_convfact.batch.tiles import make_tiling
 from napari_convfact.batch.verify import status, verify_job
+from napari_convfact.cli import main
 from napari_convfact.foundation.job import run
 from napari_convfact.kernels.bank import KernelBank
 from napari_convfact.operations.deconvolve_parameters import Deconvolve
@@ -108,6 +109,7 @@ from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, {root!r})
 from napari_convfact.storage import read_image
+from napari_convfact.cli import main
 from napari_convfact.foundation.job import run
 from napari_convfact.batch.run import tiled_job
 from tests.batch.tile_cases import limit, request
@@ -295,6 +297,17 @@ def test_the_result_is_valid_and_lies_on_its_source(files, tmp_path):
     assert record["parameters"]["strength"] == 0.01
     assert "tiles of" in record["summary"]["message"]
     assert "kernel" in record["summary"]
+
+
+@pytest.mark.parametrize("memory", [4, 4000])
+def test_the_result_lies_where_its_source_lies(files, tmp_path, memory):
+    stored = replace(files["image"], data=np.asarray(files["image"].data), translate=(40.0, -3.0))
+    path = cf.write_image(tmp_path / "there.ome.zarr", stored)
+    arguments = ["deconvolve", str(path), "--psf", files["psf"].path, "--method", "wiener"]
+    arguments += ["--strength", "0.1", "--boundary", "reflect", "-o", str(tmp_path / "a.ome.zarr")]
+    arguments += ["--memory-limit", str(limit(memory).memory_limit)]
+    assert main(arguments) == 0
+    assert read_image(tmp_path / "a.ome.zarr").translate == (40.0, -3.0)
 
 
 def test_random_tiles_are_verified(files, tmp_path):

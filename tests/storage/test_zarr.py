@@ -209,3 +209,42 @@ def test_shards_of_large_images_are_parts():
 def test_axes_without_names():
     assert StoredAxes.of([f"axis {i}" for i in range(-5, 0)]) == StoredAxes(0, (1,), (2, 3, 4))
     assert StoredAxes.of(["p", "q", "r"], spatial=3) == StoredAxes(None, (), (0, 1, 2))
+
+
+def test_where_an_image_lies_is_kept(tmp_path):
+    place = (0.0, 3.0, -20.5, 7.25)
+    image = SpatialImage(
+        np.random.default_rng(0).random((2, 8, 300, 310), dtype=np.float32),
+        "cells",
+        (1.0, 0.5, 0.1, 0.1),
+        ("pixel", "um", "um", "um"),
+        ("c", "z", "y", "x"),
+        translate=place,
+    )
+    path = write_image(tmp_path / "a.ome.zarr", image)
+    assert read_image(path).translate == pytest.approx(place)
+    multiscale = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]
+    for level, dataset in enumerate(multiscale["datasets"]):
+        sizes, shift = (list(t.values())[1] for t in dataset["coordinateTransformations"])
+        # The first corner of all levels is the same, half a voxel before its middle.
+        corner = np.array(shift) - np.array(sizes) / 2
+        np.testing.assert_allclose(corner[1:], np.array(place[1:]) - [0.25, 0.05, 0.05])
+        assert level < 1 or sizes[-1] > 0.1
+
+
+def test_transforms_of_level_and_image_are_applied_one_after_the_other(tmp_path):
+    write_image(tmp_path / "a.ome.zarr", SpatialImage(np.zeros((4, 5), np.float32), "a"))
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r+")
+    ome = group.attrs["ome"]
+    ome["multiscales"][0]["datasets"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [2.0, 3.0]},
+        {"type": "translation", "translation": [10.0, 20.0]},
+    ]
+    ome["multiscales"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [0.5, 0.1]},
+        {"type": "translation", "translation": [1.0, -1.0]},
+    ]
+    group.attrs["ome"] = ome
+    image = read_image(tmp_path / "a.ome.zarr")
+    assert image.scale == pytest.approx((1.0, 0.3))
+    assert image.translate == pytest.approx((6.0, 1.0))

@@ -181,6 +181,7 @@ def _as_recorded(image: SpatialImage, source: Mapping[str, Any]) -> SpatialImage
         scale=tuple(source["scale"]),
         units=tuple(source["units"]),
         axis_labels=image.axis_labels if image.ndim == ndim else (),
+        translate=image.translate if image.ndim == ndim else (),
         rgb=len(source["shape"]) > ndim,
     )
 

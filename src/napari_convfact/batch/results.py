@@ -60,6 +60,7 @@ class StoredResult:
             "name": self.image.name,
             "multiscale": isinstance(self.layer_data, list),
             "scale": self.image.scale,
+            "translate": self.image.translate,
             "units": self.image.units,
             "axis_labels": self.image.axis_labels,
             "metadata": {METADATA_KEY: self.record},

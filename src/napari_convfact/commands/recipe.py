@@ -94,6 +94,7 @@ def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
         units=tuple(source["units"]),
         rgb=len(source["scale"]) < len(shape),
         axis_labels=image.axis_labels[: len(source["scale"])],
+        translate=image.translate[: len(source["scale"])],
     )
 
 

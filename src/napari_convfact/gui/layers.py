@@ -30,6 +30,7 @@ def spatial_image(layer: Image) -> SpatialImage:
         tuple(layer.axis_labels),
         rgb=bool(getattr(layer, "rgb", False)),
         path=layer.source.path,
+        translate=tuple(float(t) for t in layer.translate),
     )
 
 

@@ -30,6 +30,8 @@ class SpatialImage:
         Whether the last axis of `data` is colour.
     path : str or None
         The file it came from, if there is one.
+    translate : tuple of float
+        Where the middle of the first voxel lies along each axis, in its unit.
     """
 
     data: Any
@@ -39,6 +41,7 @@ class SpatialImage:
     axis_labels: tuple[str, ...] = ()
     rgb: bool = False
     path: str | None = None
+    translate: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         ndim = self.ndim
@@ -46,6 +49,7 @@ class SpatialImage:
             "scale": (1.0,) * ndim,
             "units": ("pixel",) * ndim,
             "axis_labels": tuple(f"axis {i - ndim}" for i in range(ndim)),
+            "translate": (0.0,) * ndim,
         }
         for name, default in defaults.items():
             value = tuple(getattr(self, name)) or default

@@ -39,4 +39,5 @@ def placed(result: Result, inputs: Mapping[str, SpatialImage]) -> SpatialImage:
         ("pixel",) * extra + source.units[-kept:],
         labels + source.axis_labels[-kept:],
         result.rgb,
+        translate=(0.0,) * extra + source.translate[-kept:],
     )

@@ -44,13 +44,14 @@ def read(path: Path) -> SpatialImage:
     level = multiscale["datasets"][0]
     if level["path"] not in node:
         raise ValueError(f"it names a resolution {level['path']!r} that is not there.")
-    scale = _combined_scale(len(axes), multiscale, level)
+    scale, translate = _combined_transforms(len(axes), level, multiscale)
     return SpatialImage(
         node[level["path"]],
         name,
         scale,
         tuple(short_unit(axis.get("unit")) for axis in axes),
         tuple(axis["name"] for axis in axes),
+        translate=translate,
     )
 
 
@@ -121,14 +122,19 @@ def _multiscale(attributes: Any) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _combined_scale(ndim: int, *sources: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return the product of the scales that the image and its first level have."""
-    scale = np.ones(ndim)
+def _combined_transforms(
+    ndim: int, *sources: Mapping[str, Any]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return scale and translation after what the sources say, one after the other."""
+    scale, shift = np.ones(ndim), np.zeros(ndim)
     for source in sources:
         for transform in source.get("coordinateTransformations", ()):
             if transform["type"] == "scale":
                 scale *= transform["scale"]
-    return tuple(float(s) for s in scale)
+                shift *= transform["scale"]
+            elif transform["type"] == "translation":
+                shift += transform["translation"]
+    return tuple(map(float, scale)), tuple(map(float, shift))
 
 
 def _colours_as_channel(image: SpatialImage) -> SpatialImage:
@@ -139,4 +145,5 @@ def _colours_as_channel(image: SpatialImage) -> SpatialImage:
         (1.0, *image.scale),
         ("pixel", *image.units),
         ("c", *image.axis_labels),
+        translate=(0.0, *image.translate),
     )

@@ -288,6 +288,7 @@ def create_pyramid(
 
 def _metadata(image: SpatialImage, axes: StoredAxes, levels: Sequence[Level]) -> dict[str, Any]:
     scale = axes.per_axis(image.scale, 1.0)
+    place = axes.per_axis(image.translate, 0.0)
     units = axes.per_axis(image.units, "pixel")
     ndim = len(levels[0].shape)
     return {
@@ -299,7 +300,7 @@ def _metadata(image: SpatialImage, axes: StoredAxes, levels: Sequence[Level]) ->
                 "datasets": [
                     {
                         "path": str(number),
-                        "coordinateTransformations": _transforms(scale, level.factor, ndim),
+                        "coordinateTransformations": _transforms(scale, place, level.factor, ndim),
                     }
                     for number, level in enumerate(levels)
                 ],
@@ -314,12 +315,14 @@ def _axis(name: str, unit: str) -> dict[str, str]:
     return {"name": name, "type": kind} | ({"unit": word} if word else {})
 
 
-def _transforms(scale: Sequence[float], factor: Sequence[int], ndim: int) -> list[dict[str, Any]]:
+def _transforms(
+    scale: Sequence[float], place: Sequence[float], factor: Sequence[int], ndim: int
+) -> list[dict[str, Any]]:
     factors = (1,) * (len(scale) - ndim) + tuple(factor)
     sizes = [s * f for s, f in zip(scale, factors, strict=True)]
     transforms: list[dict[str, Any]] = [{"type": "scale", "scale": sizes}]
-    if any(f > 1 for f in factors):
-        # The middle of a coarse voxel is that of the block that it stands for.
-        shift = [s * (f - 1) / 2 for s, f in zip(scale, factors, strict=True)]
+    # The middle of a coarse voxel is that of the block that it stands for.
+    shift = [p + s * (f - 1) / 2 for p, s, f in zip(place, scale, factors, strict=True)]
+    if any(shift):
         transforms.append({"type": "translation", "translation": shift})
     return transforms
