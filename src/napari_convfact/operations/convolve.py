@@ -80,10 +80,10 @@ def _kind(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> str:
 
 
 def _kernel_array(kernel: SpatialImage, parameters: Convolve) -> np.ndarray:
-    """Return the layer's data without leading axes of one sample (which a stack keeps)."""
-    values = np.asarray(kernel.data)
-    while not parameters.stack and values.ndim > 1 and values.shape[0] == 1:
-        values = values[0]
+    """Return the layer's data; its kernels have no leading axes of one sample."""
+    values, first = np.asarray(kernel.data), int(parameters.stack)
+    while values.ndim > first + 1 and values.shape[first] == 1:
+        values = np.squeeze(values, first)
     return values
 
 
