@@ -68,8 +68,18 @@ def add_result(
     if result.kind == "labels":
         return viewer.add_labels(data, **options)
     if result.like is not None and not result.rgb:
-        options = colormap_of(sources[result.like]) | options
+        options = look_of(sources[result.like], result) | options
     return viewer.add_image(data, rgb=result.rgb, **options)
+
+
+def look_of(layer: Layer, result: Result) -> dict[str, Any]:
+    """Return how a layer is shown, for a result that has no colour map of its own.
+
+    What is made of a channel that is added to others is one too.
+    """
+    look = colormap_of(layer)
+    added = look and layer.blending == "additive" and not result.leading_axes
+    return look | ({"blending": "additive"} if added and "colormap" not in result.display else {})
 
 
 def colormap_of(layer: Layer) -> dict[str, Any]:
