@@ -161,3 +161,35 @@ def test_cancel_answers(convolve, qtbot):
     widget.choices["image"].choose(viewer.layers["large"])
     widget.choices["kernel"].choose(viewer.layers["kernel stack"])
     run_and_cancel(widget, qtbot, stack=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "colours"),
+    [
+        ({"kind": "gaussian"}, "green"),
+        ({"kind": "gaussian", "result": "sharpened"}, "green"),
+        ({"kind": "sobel", "result": "magnitude"}, "green"),
+        ({"kind": "sobel"}, "gray"),
+        ({"kind": "laplacian"}, "gray"),
+        ({"kind": "gaussian", "result": "difference"}, "gray"),
+    ],
+)
+def test_zero_is_the_middle_gray_of_signed_results(convolve, qtbot, values, colours):
+    viewer, widget = convolve
+    viewer.layers["cells"].colormap = "green"
+    (result,) = run_to_end(widget, qtbot, **values)
+    assert result.colormap.name == colours
+    if colours == "gray":
+        assert result.contrast_limits[0] == -result.contrast_limits[1]
+
+
+def test_a_kernel_layer_with_negative_taps_gives_gray(convolve, qtbot):
+    viewer, widget = convolve
+    viewer.layers["cells"].colormap = "green"
+    kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=np.float32)
+    viewer.add_image(kernel, name="kernel", scale=(0.1, 0.1), units=("um", "um"))
+    widget.choices["kernel"].choose(viewer.layers["kernel"])
+    (edges,) = run_to_end(widget, qtbot)
+    viewer.layers["kernel"].data = np.abs(kernel)
+    (blurred,) = run_to_end(widget, qtbot)
+    assert (edges.colormap.name, blurred.colormap.name) == ("gray", "green")

@@ -197,3 +197,11 @@ def test_the_record_says_which_engine_was_taken(deconvolve, qtbot):
     assert record["parameters"]["engine"] == "fft"
     assert widget.form.values()["engine"] == "auto"
     assert widget._request()[1].engine == "fft"
+
+
+def test_spectra_leave_the_sliders_their_names(deconvolve, qtbot):
+    viewer, widget, _ = deconvolve
+    widget.form.set_values({"spectrum": True})
+    run_to_end(widget, qtbot)
+    assert {"cells transfer", "cells gain"} <= {layer.name for layer in viewer.layers}
+    assert viewer.dims.axis_labels == ("z", "y", "x")

@@ -127,3 +127,27 @@ def test_missing_values_are_one_error(gabor, qtbot):
     spoiled[0, 3, 4] = np.nan
     viewer.layers["cells"].data = spoiled
     assert run_and_fail(widget, qtbot).startswith("Gabor bank: ")
+
+
+def test_the_kernels_leave_the_slider_of_time_as_it_was(gabor, qtbot):
+    viewer, widget = gabor
+    movie = np.random.default_rng(0).random((5, 48, 56), dtype=np.float32)
+    where = {"scale": (2, 0.1, 0.1), "units": ("s", "um", "um"), "axis_labels": ("t", "y", "x")}
+    viewer.layers.clear()
+    viewer.add_image(movie, name="movie", **where)
+    before = viewer.dims.range[0]
+    (kernels,) = run_to_end(widget, qtbot, **NOTHING, kernels=True)
+    assert viewer.dims.axis_labels == ("scale", "orientation", "t", "y", "x")
+    assert viewer.dims.range[2] == before
+    assert viewer.dims.nsteps[:3] == (2, 4, 5)
+    for time in range(5):  # each kernel is seen all the time
+        viewer.dims.set_current_step(2, time)
+        viewer.dims.set_current_step(1, 3)
+        assert kernels.get_value(kernels_middle(kernels, viewer), world=True) is not None
+
+
+def kernels_middle(kernels, viewer):
+    """Return the middle of a kernel where the sliders are."""
+    place = np.array(viewer.dims.point)
+    place[-2:] = kernels.extent.world[:, -2:].mean(axis=0)
+    return place

@@ -1,6 +1,8 @@
 """A job in a thread, whatever the viewer is busy with meanwhile."""
 
 import inspect
+import subprocess
+import sys
 import time
 
 from napari_convfact.foundation.job import Step
@@ -27,3 +29,27 @@ def test_steps_do_not_pile_up_while_the_viewer_is_slow(make_napari_viewer, qtbot
         runner.start(job, "Count")
     assert len(depths) > 5
     assert max(depths) <= 2
+
+
+def test_a_script_that_ends_during_a_job_is_not_aborted():
+    script = """
+import os
+os.environ["NAPARI_CONFIG"] = ""
+from qtpy.QtWidgets import QApplication
+application = QApplication([])
+import time
+from napari_convfact.foundation.job import Step
+from napari_convfact.gui.job_runner import JobRunner
+
+def job():
+    for done in range(10**6):
+        time.sleep(0.2)
+        yield Step(done, 10**6)
+
+runner = JobRunner()
+runner.start(job, "sleeps", show=False)
+"""
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert b"Error" not in ended.stderr

@@ -201,3 +201,34 @@ def test_a_slide_in_colour_gives_a_layer_with_its_colours(in_tiles, qtbot):
     whole = cf.deconvolve(data, psf, channel_axis=-1, **options)
     estimate = np.moveaxis(whole.estimate, -1, 0)
     np.testing.assert_allclose(np.asarray(layer.data[0]), estimate, atol=1e-3)
+
+
+def test_tiles_have_the_colours_of_the_same_run_in_memory(
+    make_napari_viewer, monkeypatch, tmp_path, qtbot
+):
+    viewer = make_napari_viewer()
+    image = np.random.default_rng(0).random((64, 70)).astype(np.float32)
+    viewer.add_image(image, name="cells", colormap="magenta")
+    cases = {
+        "Convolve": {"kind": "laplacian"},
+        "Gabor bank": {"n_scales": 2, "n_orientations": 3, "colours": False, "orientation": True},
+    }
+    for title, values in cases.items():
+        _, widget = viewer.window.add_plugin_dock_widget("napari-convfact", title)
+        widget.form.set_values(values)
+        widget.choices["image"].choose(viewer.layers["cells"])
+        looks = []
+        for tiles in (False, True):
+            before = list(viewer.layers)
+            monkeypatch.setattr(operation_widget, "needs_tiles", lambda *_, tiles=tiles: tiles)
+            output = tmp_path / f"{title}.ome.zarr"
+            monkeypatch.setattr(widget, "ask_for_output", lambda _, output=output: output)
+            run_to_end(widget, qtbot)
+            new = [layer for layer in viewer.layers if layer not in before]
+            looks.append([layer.colormap.name for layer in new])
+            if title == "Convolve":
+                assert new[0].contrast_limits[0] == -new[0].contrast_limits[1]
+            else:  # angles
+                np.testing.assert_allclose(new[1].contrast_limits, (0, np.pi))
+        assert looks[0] == looks[1]
+        assert "magenta" not in looks[0]

@@ -3,6 +3,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import skimage.data
 
 from napari_convfact.foundation.job import Step
 from napari_convfact.kernels.beads import psf_from_beads, psf_from_beads_job
@@ -201,3 +202,23 @@ def test_bad_input_is_refused_in_a_sentence(image, options, words):
     with pytest.raises(ValueError, match=words) as raised:
         psf_from_beads(image, **options)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("noise", [0.01, 1.0, 5.0])
+def test_points_beside_the_beads_are_not_called_good(noise):
+    rng = np.random.default_rng(0)
+    image = bead_image(seed=None) + rng.normal(0, noise, SHAPE)
+    beads = np.rint(CENTERS).astype(int)
+    _, on = psf_from_beads(image, beads)
+    assert on.like_a_bead
+    assert "does not look like" not in str(on)
+    beside = np.array([[18, 42, 42], [20, 44, 80], [14, 76, 45]])
+    _, off = psf_from_beads(image, beside)
+    assert not off.like_a_bead
+    assert "does not look like a bead" in str(off)
+    assert "good" not in str(off)
+
+
+def test_points_between_bright_things_are_refused():
+    with pytest.raises(ValueError, match="not brighter than its surroundings"):
+        psf_from_beads(skimage.data.coins(), [[100, 100]])

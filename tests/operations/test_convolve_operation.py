@@ -66,6 +66,12 @@ def test_a_stack_of_kernels_gives_a_stack(camera):
     assert image.scale == (1, 0.5, 0.5)
 
 
+def test_kernels_of_a_movie_suit_its_frames(camera):
+    kernels = np.random.default_rng(0).random((4, 1, 3, 3))
+    ours = result(camera, SpatialImage(kernels, "kernels"), stack=True)
+    np.testing.assert_array_equal(ours.data, convolve(camera.data, KernelBank(kernels[:, 0])))
+
+
 def test_sharpening_and_edges(camera):
     ours = result(camera, result="sharpened", amount=2.0, sigma=1.5)
     expected = convolve(camera.data, "gaussian", sigma=1.5, result="sharpened", amount=2)

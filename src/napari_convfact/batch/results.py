@@ -16,6 +16,7 @@ from napari_convfact.foundation.memory import memory_budget
 from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import METADATA_KEY
+from napari_convfact.operations.signed import SIGNED
 from napari_convfact.storage.zarr_files import read, read_levels, read_provenance
 
 _TAILS = (0.1, 99.9)
@@ -49,9 +50,23 @@ class StoredResult:
         """What a layer takes: the levels, or the only one of labels, which is no pyramid."""
         return self.levels[0] if self.is_labels and len(self.levels) == 1 else self.levels
 
+    @property
+    def display(self) -> dict[str, Any]:
+        """Hints for the viewer, as `Result` has them; empty where none were stored."""
+        return dict(self.record.get("display", {}))
+
     def contrast_limits(self) -> tuple[float, float]:
-        """Return the range of the coarsest level, without its extremes."""
+        """Return the limits that it is to have, or its range without extremes.
+
+        The range is that of the coarsest level.
+        """
+        if "contrast_limits" in self.display:
+            low, high = self.display["contrast_limits"]
+            return float(low), float(high)
         low, high = np.nanpercentile(self.levels[-1][:], _TAILS)
+        if self.display == SIGNED:
+            high = max(-low, high)
+            low = -high
         return float(low), float(max(high, low + np.finfo(np.float32).tiny))
 
     def layer_options(self) -> dict[str, Any]:
@@ -66,7 +81,7 @@ class StoredResult:
             "metadata": {METADATA_KEY: self.record},
         }
         if not self.is_labels:
-            options["contrast_limits"] = self.contrast_limits()
+            options |= self.display | {"contrast_limits": self.contrast_limits()}
         return options
 
 

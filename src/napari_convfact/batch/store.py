@@ -113,7 +113,7 @@ def create_results(
             dtype=output.dtype,
             ndim=tiling.ndim,
             shard=tiling.core,
-            provenance=record,
+            provenance=record | {"display": dict(output.display)},
         )
 
 

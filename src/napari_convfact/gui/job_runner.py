@@ -7,6 +7,7 @@ thread and keeps how it ended as a value, which `JobRunner` reads when the threa
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils import cancelable_progress
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_convfact.foundation.job import Job, Step
 
 _SECONDS_BETWEEN_STEPS = 0.05
+_LONGEST_STEP_MS = 30_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,21 @@ class JobWorker(GeneratorWorker):
                 self.yielded.emit(step)
         self.aborted.emit()
         return Outcome(cancelled=True, last_step=step)
+
+
+_workers: set[JobWorker] = set()
+
+
+@atexit.register
+def _end_jobs() -> None:
+    """Wait for the jobs that run when Python ends: without Qt their threads would abort it.
+
+    napari's own event loop does so too, but not a script that closes the viewer and ends.
+    """
+    for worker in _workers:
+        worker.quit()
+    if _workers:
+        QThreadPool.globalInstance().waitForDone(_LONGEST_STEP_MS)
 
 
 class JobRunner(QObject):
@@ -128,6 +145,7 @@ class JobRunner(QObject):
         self._worker = worker
         self._bar = cancelable_progress(total=0, desc=title) if show else None
         self.started.emit()
+        _workers.add(worker)
         worker.start()
 
     def cancel(self) -> None:
@@ -157,4 +175,5 @@ class JobRunner(QObject):
             self._bar.close()
             self._bar = None
         if worker is not None:
+            _workers.discard(worker)
             self.finished.emit(worker.outcome)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.gui.arrange import beside_everything
+from napari_convfact.gui.own_grid import at_every_plane, labels_beside
 from napari_convfact.operations.operation import Result, SpatialImage
 from napari_convfact.operations.provenance import METADATA_KEY
 
@@ -51,19 +52,35 @@ def add_result(
         The provenance record.
     """
     options: dict[str, Any] = {"name": result.name, "metadata": {METADATA_KEY: record}}
-    ndim = result.data.ndim - result.rgb
+    data, ndim = result.data, result.data.ndim - result.rgb
     if result.like is not None:
         options |= placement(sources[result.like], ndim, result.leading_axes)
     else:
         options |= _own_placement(result, ndim, sources)
         scale, units = options.get("scale", (1.0,) * ndim), options.get("units", ("pixel",) * ndim)
         options["translate"] = beside_everything(viewer, scale, units)
+        if sources and "units" in options:
+            source = next(iter(sources.values()))
+            shape = spatial_image(source).data.shape
+            data, options = at_every_plane(data, options, source, shape)
+        if "axis_labels" in options:
+            options["axis_labels"] = labels_beside(viewer, options["axis_labels"])
     options |= dict(result.display)
     if result.kind == "labels":
-        return viewer.add_labels(result.data, **options)
+        return viewer.add_labels(data, **options)
     if result.like is not None and not result.rgb:
-        options = colormap_of(sources[result.like]) | options
-    return viewer.add_image(result.data, rgb=result.rgb, **options)
+        options = look_of(sources[result.like], result) | options
+    return viewer.add_image(data, rgb=result.rgb, **options)
+
+
+def look_of(layer: Layer, result: Result) -> dict[str, Any]:
+    """Return how a layer is shown, for a result that has no colour map of its own.
+
+    What is made of a channel that is added to others is one too.
+    """
+    look = colormap_of(layer)
+    added = look and layer.blending == "additive" and not result.leading_axes
+    return look | ({"blending": "additive"} if added and "colormap" not in result.display else {})
 
 
 def colormap_of(layer: Layer) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_convfact.foundation.job import Step
 from napari_convfact.foundation.memory import format_bytes
 from napari_convfact.gui.arrange import bring_into_view, look_at
+from napari_convfact.gui.comparison import Comparison
 from napari_convfact.gui.editors import Editor
 from napari_convfact.gui.findings import findings_text
 from napari_convfact.gui.form import ParameterForm
@@ -79,9 +80,8 @@ class OperationWidget(QWidget):
         self.tile_planner = TilePlanner(operation, self)
         self._running: Run | None = None
         self._waiting: list[dict[str, Layer]] = []
-        self._several = False
-        self._newest: list[Layer] = []
-        self._hidden: list[Layer] = []  # by Before / after
+        self._several = self._follows = False
+        self.comparison = Comparison(viewer)
         self._settled: tuple[Parameters | None, dict[str, Any]] = None, {}
         self._build()
         self.memory = FormMemory(operation.name, self.form)
@@ -99,6 +99,7 @@ class OperationWidget(QWidget):
         if self.preview.lost_a_layer:  # the next guess is not what the user asked to see
             self.bar.preview.setChecked(False)
         self.choices.refresh()
+        self.comparison.refresh()
         self._refresh_compare()
         self.refresh()
 
@@ -133,7 +134,7 @@ class OperationWidget(QWidget):
             and isinstance(layer, Image)
             and layer not in others
         ]
-        self._several = len(self._waiting) > 1
+        self._several, self._follows = len(self._waiting) > 1, False
         if not self._waiting:
             show_error("Select the image layers to run on in the layer list first.")
         self._start_next()
@@ -142,9 +143,14 @@ class OperationWidget(QWidget):
         while self._waiting and not self.runner.busy:
             layers = self._waiting.pop(0)
             first = layers[self.operation.inputs[0].name]
-            self._start(layers, files_for=first.name if self._several else "")
+            self._start(
+                layers, files_for=first.name if self._several else "", follows=self._follows
+            )
+            self._follows = True
 
-    def _start(self, layers: dict[str, Layer], *, files_for: str = "") -> None:
+    def _start(
+        self, layers: dict[str, Layer], *, files_for: str = "", follows: bool = False
+    ) -> None:
         try:
             parameters = self.form.parameters()
             if files_for:
@@ -157,7 +163,7 @@ class OperationWidget(QWidget):
         except Declined:
             return
         self.choices.keep()
-        self._running = Run(layers, inputs, parameters, tiled)
+        self._running = Run(layers, inputs, parameters, tiled, follows)
         self._findings.hide()
         make_job = tiled.job if tiled else lambda: self.operation.job(inputs, parameters)
         self.runner.start(make_job, self.operation.title)
@@ -216,7 +222,8 @@ class OperationWidget(QWidget):
         on_input = [
             layer for result, layer in zip(results, layers, strict=True) if result.like is not None
         ]
-        self._newest, self._hidden = on_input or layers, []
+        sources = [run.layers[result.like] for result in results if result.like is not None]
+        self.comparison.compare(on_input or layers, sources, more=run.follows)
         self._settled = run.parameters, dict(results[0].settled)
         self.show_layers(results, layers, run)
         self._refresh_compare()
@@ -298,21 +305,12 @@ class OperationWidget(QWidget):
         return PreviewRequest(self.choices.layers(), self.form.parameters())
 
     def _refresh_compare(self) -> None:
-        self.bar.compare.setEnabled(bool(self._compared()))
-
-    def _compared(self) -> list[Layer]:
-        """Return the layers that *Before / after* hides and shows."""
-        layers = [self.preview.layer] if self.bar.preview.isChecked() else self._newest
-        return [layer for layer in layers if layer in self.viewer.layers]
+        previewed = self.bar.preview.isChecked()
+        there = self.preview.layer in self.viewer.layers if previewed else self.comparison.layers()
+        self.bar.compare.setEnabled(bool(there))
 
     def _toggle_compared(self) -> None:
-        """Hide all that lies on the image, for one would cover the other, or show it again."""
-        layers = self._compared()
-        shown = [layer for layer in layers if layer.visible]
-        hidden = [layer for layer in layers if layer in self._hidden] or layers[:1]
-        self._hidden = shown
-        for layer in shown or hidden:
-            layer.visible = not shown
+        self.comparison.toggle(self.preview.layer if self.bar.preview.isChecked() else None)
 
     def _check_plan(self, inputs: Mapping[str, SpatialImage], parameters: Parameters) -> str:
         if self.operation.plan is None:

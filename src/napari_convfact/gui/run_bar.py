@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from typing import TypeVar
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -14,6 +17,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_convfact.foundation.job import Step
+
+_LEAST_TEXT_WIDTH = 300  # of a dock that is as narrow as its form allows
+_Label = TypeVar("_Label", bound=QLabel)
 
 
 class RunBar(QWidget):
@@ -37,7 +43,7 @@ class RunBar(QWidget):
 
     def __init__(self, menu: QWidget, *, previews: bool) -> None:
         super().__init__()
-        self.plan = text_label()
+        self.plan = _selectable(_WholeText())
         self.preview = QCheckBox("Preview")
         self.preview.setToolTip("Show the result on the visible part as you change the form.")
         self.compare = QPushButton("Before / after")
@@ -98,9 +104,31 @@ class RunBar(QWidget):
         layout.addWidget(self.progress)
 
 
+class _WholeText(QLabel):
+    """Wrapped text that is never given less height than it needs.
+
+    A layout takes the least height of a label before it knows how wide the label will be.
+    """
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the height of the text at its width, or before that at the least one."""
+        hint = super().minimumSizeHint()
+        width = self.width() if self.isVisible() else _LEAST_TEXT_WIDTH
+        return QSize(hint.width(), max(hint.height(), self.heightForWidth(width)))
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Ask for another height when the width changes."""
+        super().resizeEvent(event)
+        if event is not None and event.oldSize().width() != event.size().width():
+            self.updateGeometry()
+
+
 def text_label() -> QLabel:
     """Return a label for sentences that can be copied."""
-    label = QLabel()
+    return _selectable(QLabel())
+
+
+def _selectable(label: _Label) -> _Label:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

@@ -14,7 +14,7 @@ from napari_convfact.foundation.scale import to_unit_scale
 from napari_convfact.foundation.validate import check_image
 from napari_convfact.kernels import bead_averaging as averaging
 from napari_convfact.kernels import bead_detection as detection
-from napari_convfact.kernels.gaussian_fit import fit_gaussian
+from napari_convfact.kernels.gaussian_fit import GaussianPeak, fit_gaussian
 from napari_convfact.kernels.sizes import odd_sizes, per_axis
 
 _ALIGNMENTS = 3
@@ -24,6 +24,10 @@ _HALF_SIZES = (2.5, 2.0, 1.5)
 _ENOUGH_BEADS = 8
 # No other spot within this many widths of a bead.
 _ISOLATION = 2.5
+# Of a bead, a Gaussian explains so much of the variance around the peak, and its width is that
+# of the spots up to this factor.
+_EXPLAINED = 0.5
+_OTHER_WIDTH = 2.0
 
 # Positions of the beads, and how many spots were left out for which reason.
 Choice = tuple[np.ndarray, dict[str, int]]
@@ -56,6 +60,8 @@ class BeadReport:
         Unit of `fwhm_physical`; may be empty.
     notes : tuple of str
         Further remarks, in sentences.
+    like_a_bead : bool
+        Whether the average is one spot of about the width that was measured first.
     """
 
     n_beads: int
@@ -68,6 +74,7 @@ class BeadReport:
     shape: tuple[int, ...]
     unit: str = ""
     notes: tuple[str, ...] = ()
+    like_a_bead: bool = True
 
     def __str__(self) -> str:
         beads = "1 bead was" if self.n_beads == 1 else f"{self.n_beads} beads were"
@@ -75,7 +82,7 @@ class BeadReport:
         sentences = [
             f"{beads} averaged" + (f" ({', '.join(left_out)}: left out)." if left_out else "."),
             f"Width at half maximum: {_numbers(self.fwhm)} voxels{self._physical()}.",
-            f"The peak is {self.signal_to_noise:.0f} times the noise: {self._quality()}.",
+            f"The peak is {self.signal_to_noise:.0f} times the noise{self._quality()}.",
         ]
         return " ".join((*sentences, *self.notes))
 
@@ -85,11 +92,13 @@ class BeadReport:
         return f", that is {_numbers(self.fwhm_physical)} {self.unit}".rstrip()
 
     def _quality(self) -> str:
+        if not self.like_a_bead:
+            return ", but it does not look like a bead: put points on beads, and nowhere else"
         if self.signal_to_noise >= 100:
-            return "good"
+            return ": good"
         if self.signal_to_noise >= 30:
-            return "usable, more beads would make it smoother"
-        return "noisy, average more or brighter beads"
+            return ": usable, more beads would make it smoother"
+        return ": noisy, average more or brighter beads"
 
 
 def psf_from_beads(
@@ -197,6 +206,10 @@ def psf_from_beads_job(
     # The beads agree with each other; now the peak of their average comes to the middle.
     centers += averaging.find_peak(averaging.average_beads(signal, centers, half), fwhm) - half
     average = averaging.average_beads(signal, centers, half)
+    if average[half] <= 0:
+        raise ValueError(
+            "What the points mark is not brighter than its surroundings: put them on beads."
+        )
     peak = fit_gaussian(average, half, fwhm)
     yield Step(2 + _ALIGNMENTS, total, "Removing the noise floor")
     psf = averaging.keep_significant(average, fwhm, spots.noise / math.sqrt(len(beads)))
@@ -212,8 +225,15 @@ def psf_from_beads_job(
         shape=psf.shape,
         unit=unit,
         notes=checked.notes,
+        like_a_bead=_like_a_bead(peak, fwhm),
     )
     return (psf / psf.sum()).astype(np.float32), report
+
+
+def _like_a_bead(peak: GaussianPeak, fwhm: Sequence[float]) -> bool:
+    ratios = np.asarray(peak.fwhm) / fwhm
+    widths_agree = bool((ratios < _OTHER_WIDTH).all() and (ratios > 1 / _OTHER_WIDTH).all())
+    return peak.amplitude > 0 and peak.explained > _EXPLAINED and widths_agree
 
 
 def _check_points(points: Any, data: np.ndarray) -> np.ndarray | None:

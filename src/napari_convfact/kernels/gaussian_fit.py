@@ -24,11 +24,14 @@ class GaussianPeak:
     fwhm : tuple of float
         Full width at half maximum, in samples, of the profile along each axis through the
         centre. For a tilted peak it is narrower than the projection onto that axis.
+    explained : float
+        Part of the variance of the fitted samples that the Gaussian explains, at most 1.
     """
 
     amplitude: float
     center: tuple[float, ...]
     fwhm: tuple[float, ...]
+    explained: float = 1.0
 
 
 def fit_gaussian(data: np.ndarray, center: Sequence[float], fwhm: Sequence[float]) -> GaussianPeak:
@@ -58,12 +61,13 @@ def fit_gaussian(data: np.ndarray, center: Sequence[float], fwhm: Sequence[float
         difference: np.ndarray = _gaussian(grid, parameters) - values / height
         return difference.ravel()
 
-    fitted = least_squares(
+    solution = least_squares(
         residual,
         _first_guess(np.asarray(center) - first, fwhm),
         x_scale="jac",
         max_nfev=200,
-    ).x
+    )
+    fitted = solution.x
     ndim = data.ndim
     factor = _factor(fitted[1 + ndim :], ndim)
     widths = FWHM_PER_SIGMA / np.sqrt((factor**2).sum(axis=0))
@@ -72,6 +76,7 @@ def fit_gaussian(data: np.ndarray, center: Sequence[float], fwhm: Sequence[float
         float(fitted[0] * height),
         tuple(float(c) for c in middle),
         tuple(float(w) for w in widths),
+        1 - float(2 * solution.cost / np.sum((values - values.mean()) ** 2) * height**2),
     )
 
 

@@ -15,10 +15,12 @@ from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.colours import colours_first, colours_last
 from napari_convfact.operations.convolve_parameters import NAMED, Convolve
 from napari_convfact.operations.operation import Input, Operation, Plan, Result, SpatialImage
+from napari_convfact.operations.signed import signed_display
 
 if TYPE_CHECKING:
     from napari_convfact.kernels.bank import KernelBank
 
+_SIGNED_NAMES = ("sobel", "laplacian")
 _FILE_MARGIN = 16  # reading the file for a preview's margin would take the main thread
 
 
@@ -78,10 +80,10 @@ def _kind(inputs: Mapping[str, SpatialImage], parameters: Convolve) -> str:
 
 
 def _kernel_array(kernel: SpatialImage, parameters: Convolve) -> np.ndarray:
-    """Return the layer's data without leading axes of one sample (which a stack keeps)."""
-    values = np.asarray(kernel.data)
-    while not parameters.stack and values.ndim > 1 and values.shape[0] == 1:
-        values = values[0]
+    """Return the layer's data; its kernels have no leading axes of one sample."""
+    values, first = np.asarray(kernel.data), int(parameters.stack)
+    while values.ndim > first + 1 and values.shape[first] == 1:
+        values = np.squeeze(values, first)
     return values
 
 
@@ -120,9 +122,24 @@ def _result(values: np.ndarray, kernel: Any, image: SpatialImage, parameters: Co
         values, notes = colours_last(values, image, _axes(kernel))
     elif image.rgb and not mixes:
         axes = (*axes, "colour")
-    summary = _summary(bank, kernel, notes)
     words = {"filtered": "convolved"}.get(parameters.result, parameters.result)
-    return Result(values, f"{image.name} {words}", leading_axes=axes, rgb=rgb, summary=summary)
+    return Result(
+        values,
+        f"{image.name} {words}",
+        leading_axes=axes,
+        rgb=rgb,
+        summary=_summary(bank, kernel, notes),
+        display=signed_display(values) if not rgb and gives_signs(kernel, parameters) else {},
+    )
+
+
+def gives_signs(kernel: Any, parameters: Convolve) -> bool:
+    """Whether the result of an image without negative values has some."""
+    if parameters.result != "filtered":
+        return parameters.result == "difference"
+    if isinstance(kernel, str):
+        return kernel in _SIGNED_NAMES
+    return bool((np.asarray(getattr(kernel, "kernels", kernel)) < 0).any())
 
 
 def _summary(bank: KernelBank | None, kernel: Any, notes: list[str]) -> dict[str, Any]:

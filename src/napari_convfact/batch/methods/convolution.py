@@ -16,9 +16,10 @@ from napari_convfact.batch.method import Output, TiledOperation, TileFilter, mis
 from napari_convfact.batch.samples import sample_size
 from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
-from napari_convfact.operations.convolve import chosen_kernel
+from napari_convfact.operations.convolve import chosen_kernel, gives_signs
 from napari_convfact.operations.convolve_parameters import Convolve
 from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.signed import SIGNED
 
 # Bytes for a voxel of the torus besides the results.
 _WORK = 22.0
@@ -114,9 +115,10 @@ class ConvolutionTiles:
         single = isinstance(self.kernel, np.ndarray) or (
             isinstance(self.kernel, str) and len(self.kernels) == 1
         )
+        display = SIGNED if gives_signs(self.kernel, self.parameters) else {}
         if single or result == "magnitude":
-            return (Output(name),)
-        return (Output(name, (len(self.kernels),), ("kernel",)),)
+            return (Output(name, display=display),)
+        return (Output(name, (len(self.kernels),), ("kernel",), display),)
 
     @property
     def bytes_per_voxel(self) -> float:
