@@ -104,7 +104,7 @@ def report_growth(
     print(
         "| case | voxels | tiles + halo | peak | planned | peak / planned | "
         + " | ".join(PHASES)
-        + " | all | padded / kept |"
+        + " | all | voxels / one piece |"
     )
     print("|" + "---|" * (8 + len(PHASES)))
     runs = {}
@@ -157,17 +157,17 @@ def report_loop(folder: Path, megavoxels: int, cases: list[Case]) -> None:
     volume = folder / f"volume-{megavoxels}.ome.zarr"
     voxels = np.prod(make_volume(volume, megavoxels)) / 1e6
     print("## The loop beside a run in memory\n")
-    print(f"{voxels:.0f} million voxels. Processor seconds per million padded voxels, without")
-    print("reading and writing.\n")
+    print(f"{voxels:.0f} million voxels. Processor seconds per million voxels that are computed,")
+    print("where one piece computes those of the volume, without reading and writing.\n")
     print(f"| case | tiles | in memory | in tiles | ratio (limit {LIMITS['loop']}) |")
     print("|---|---|---|---|---|")
     for case in cases:
         whole = run_case(folder, volume, case, "memory")
         limited = replace(case, memory_limit=min(case.memory_limit, SMALL_LIMIT))
         tiles = run_case(folder, volume, limited, "loop")
-        one = whole["phases"]["computing"] / whole["padded"] * 1e6
+        one = whole["phases"]["computing"] / whole["voxels"] * 1e6
         computing = tiles["phases"]["preparing"] + tiles["phases"]["computing"]
-        many = computing / tiles["padded"] * 1e6
+        many = computing / tiles["voxels"] * 1e6
         count = len(Tiling.from_dict(tiles["plan"]["tiling"]))
         print(f"| {case.title} | {count} | {one:.4f} | {many:.4f} | {many / one:.2f} |", flush=True)
     print()

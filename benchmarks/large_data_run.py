@@ -64,7 +64,7 @@ def in_tiles(request: Request, memory_limit: float, *, workers: bool) -> dict[st
     plan = manifest_of(request.output).plan
     return {
         "plan": asdict(plan),
-        "padded": plan.overhead * np.prod(plan.tiling.shape),
+        "voxels": plan.overhead * np.prod(plan.tiling.shape),
         "phases": costs_of(request.output).processor,
     }
 
@@ -78,8 +78,8 @@ def in_memory(request: Request) -> dict[str, Any]:
         before = time.process_time()
         run(request.operation.job(read | {"image": part}, request.parameters))
         computing = time.process_time() - before
-    padded = whole.overhead * np.prod(whole.tiling.shape)
-    return {"padded": padded, "phases": {"computing": computing}}
+    voxels = whole.overhead * np.prod(whole.tiling.shape)
+    return {"voxels": voxels, "phases": {"computing": computing}}
 
 
 if __name__ == "__main__":
