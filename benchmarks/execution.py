@@ -143,7 +143,7 @@ def richardson_lucy_table(rounds: int) -> str:
         operator = Convolution(psf, VOLUME, boundary="extended", engine=engine)
         model = PoissonModel(operator)
         iterations[engine] = Iteration(
-            model, data.clone(), model.flat_scene(data), accelerate=False
+            model, data.clone(), model.flat_scene(float(data.mean())), accelerate=False
         )
     torus = operator.torus_shape
 
