@@ -115,6 +115,28 @@ class TileMethod(Protocol):
         """Return findings for the provenance record."""
 
 
+class MirroredWindows:
+    """What methods have in common that mirror a window at the volume's faces themselves."""
+
+    @property
+    def reading(self) -> Reading:
+        """Windows end at the faces."""
+        return "inside"
+
+    @property
+    def fills_missing(self) -> bool:
+        """They are filled in each window: it ends where the volume does."""
+        return False
+
+    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the volume: there are no transforms of it."""
+        return spatial
+
+    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the window: there are no transforms of a larger one."""
+        return padded
+
+
 @dataclass(frozen=True)
 class TiledOperation:
     """How an operation comes to its `TileMethod`.

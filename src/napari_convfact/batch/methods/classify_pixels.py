@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_convfact.batch.halo import Reach
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
+from napari_convfact.batch.method import (
+    MirroredWindows,
+    Output,
+    TiledOperation,
+    TileFilter,
+    missing_values,
+)
 from napari_convfact.batch.methods.texture import means_job
-from napari_convfact.batch.tiles import Reading
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.classify_pixels import (
     PROBABILITIES,
@@ -73,7 +78,7 @@ def method(
 
 
 @dataclass(frozen=True)
-class ClassifierTiles:
+class ClassifierTiles(MirroredWindows):
     """A forest on the features of a window.
 
     Attributes
@@ -103,11 +108,6 @@ class ClassifierTiles:
         return self.classifier.ndim
 
     @property
-    def reading(self) -> Reading:
-        """Windows end at the volume's faces, which the features mirror."""
-        return "inside"
-
-    @property
     def outputs(self) -> tuple[Output, ...]:
         """The classes, and their probabilities if they are wanted."""
         classes = Output(f"{self.name} classes", kind="labels")
@@ -121,19 +121,6 @@ class ClassifierTiles:
         """Memory at the peak for a voxel of a window."""
         features, classes = len(self.classifier.names), len(self.classifier.classes)
         return _FEATURE * features + _WORK + _ANSWER + 4.0 * classes
-
-    @property
-    def fills_missing(self) -> bool:
-        """They are filled in each window: it ends where the volume does."""
-        return False
-
-    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the volume."""
-        return spatial
-
-    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the window."""
-        return padded
 
     def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
         """Return how far features see."""

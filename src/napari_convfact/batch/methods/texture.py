@@ -12,9 +12,14 @@ import numpy as np
 
 from napari_convfact.batch.colours import luminance_only
 from napari_convfact.batch.halo import ROUND_OFF, Reach
-from napari_convfact.batch.method import Output, TiledOperation, TileFilter, missing_values
+from napari_convfact.batch.method import (
+    MirroredWindows,
+    Output,
+    TiledOperation,
+    TileFilter,
+    missing_values,
+)
 from napari_convfact.batch.samples import sample_size, sample_windows
-from napari_convfact.batch.tiles import Reading
 from napari_convfact.batch.windows import read_window
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage
@@ -113,7 +118,7 @@ def method(
 
 
 @dataclass(frozen=True)
-class TextureTiles:
+class TextureTiles(MirroredWindows):
     """Maps of a bank, and of local models.
 
     Attributes
@@ -140,11 +145,6 @@ class TextureTiles:
     def ndim(self) -> int:
         """Spatial axes."""
         return self.parameters.ndim
-
-    @property
-    def reading(self) -> Reading:
-        """Windows end at the volume's faces, which the maps mirror."""
-        return "inside"
 
     @property
     def _maps(self) -> list[Any]:
@@ -184,19 +184,6 @@ class TextureTiles:
         # The normal equations, the neighbours, and the weights of all dilations twice.
         equations = free * (free + 3) / 2 + 2 * free + 2 * len(self._dilations) * (free + 2)
         return _WORK + kept + _EQUATION * equations
-
-    @property
-    def fills_missing(self) -> bool:
-        """They are filled in each window: it ends where the volume does."""
-        return False
-
-    def torus(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the volume: there are no transforms."""
-        return spatial
-
-    def work_shape(self, padded: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the window: there are no transforms."""
-        return padded
 
     def reach(self, image: SpatialImage, tolerance: float) -> Job[Reach]:
         """Return how far kernels and averages extend."""
