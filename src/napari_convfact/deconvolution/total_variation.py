@@ -7,6 +7,8 @@ from torch import Tensor
 
 # The factor's denominator must stay positive: 1 - strength * curvature.
 _LEAST_DENOMINATOR = 0.1
+# Slope, relative to the scene, of flat ground: so many strengths for each axis.
+_FLAT = 3
 
 
 def total_variation_denominator(
@@ -32,8 +34,9 @@ def total_variation_denominator(
     -----
     Flat ground has no direction. Slopes below c x are divided by that in place of their length
     (Huber's norm in place of the total variation's), so that there a step diffuses by
-    ``strength / c``. In d dimensions explicit diffusion is stable up to 1 / (2 d), so that c is
-    2 d times the strength. With a smaller one round-off decides the direction of flat ground
+    ``strength / c``, and a checkerboard in d dimensions is multiplied by
+    ``1 - 4 d strength / c``. Extrapolated steps let it grow where that is below -1/3, so that c
+    is 3 d times the strength. With a smaller one round-off decides the direction of flat ground
     and grows from step to step; with a larger one more noise is left.
 
     References
@@ -45,7 +48,7 @@ def total_variation_denominator(
     length = torch.zeros_like(scene)
     for slope in slopes:
         length.addcmul_(slope, slope)
-    flat = scene.mul(2 * scene.ndim * strength)
+    flat = scene.mul(_FLAT * scene.ndim * strength)
     flat.clamp_min_(torch.finfo(scene.dtype).tiny)
     torch.maximum(length.sqrt_(), flat, out=length)
     del flat
