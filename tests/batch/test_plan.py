@@ -91,7 +91,7 @@ def test_leading_axes_are_split_first():
     ("memory", "halo", "words"),
     [
         (BASE_MEMORY / 2, (4, 4, 4), "itself takes"),
-        (BASE_MEMORY + 1e9, (None, None, None), "cut axis 1 and axis 2 and axis 3"),
+        (BASE_MEMORY + 1e9, (None, None, None), "seams across axis 1 and axis 2 and axis 3"),
         (BASE_MEMORY + 1e9, (200, 200, 200), "halo of 200"),
         (BASE_MEMORY + 25e6, (20, 20, 20), "allow more memory"),
     ],

@@ -50,7 +50,8 @@ def test_a_good_first_guess_needs_no_step():
     matrix = spd(20)
     rhs = torch.as_tensor(np.random.default_rng(3).standard_normal(20))
     guess = torch.linalg.solve(matrix, rhs)
-    result = run(conjugate_gradients(lambda x: matrix @ x, rhs, x0=guess, tolerance=1e-8))
+    start = guess.clone(), rhs - matrix @ guess
+    result = run(conjugate_gradients(lambda x: matrix @ x, rhs, start=start, tolerance=1e-8))
     assert result.iterations == 0
     np.testing.assert_array_equal(result.solution.numpy(), guess.numpy())
 
@@ -60,16 +61,25 @@ def test_repeated_steps_solve_the_parts_of_a_problem_as_the_whole():
     scales = [1 / part.diagonal() for part in parts]
     rhs, guess = torch.as_tensor(np.random.default_rng(5).standard_normal((2, 24)))
     whole, scale = torch.block_diag(*parts), torch.cat(scales)
+    residual = rhs - whole @ guess
     result = run(
         conjugate_gradients(
-            lambda x: whole @ x, rhs, lambda r: scale * r, guess, tolerance=1e-30, max_iterations=7
+            lambda x: whole @ x,
+            rhs,
+            lambda r: scale * r,
+            (guess.clone(), residual.clone()),
+            tolerance=1e-30,
+            max_iterations=7,
         )
     )
     assert len(result.steps) == 7
     apart = [
         run(
             repeat_steps(
-                lambda x, a=a: a @ x, rhs[span], lambda r, m=m: m * r, guess[span], result.steps
+                lambda x, a=a: a @ x,
+                lambda r, m=m: m * r,
+                (guess[span], residual[span]),
+                result.steps,
             )
         )
         for a, m, span in zip(parts, scales, (slice(12), slice(12, 24)), strict=True)
@@ -130,7 +140,12 @@ def test_the_error_can_be_what_stops_it():
     rhs, guess = torch.as_tensor(rng.standard_normal((2, 30)))
     expected = inverse @ rhs
     job = conjugate_gradients(
-        lambda x: matrix @ x, rhs, lambda r: inverse @ r, guess, tolerance=1e-6, measure_error=True
+        lambda x: matrix @ x,
+        rhs,
+        lambda r: inverse @ r,
+        (guess, rhs - matrix @ guess),
+        tolerance=1e-6,
+        measure_error=True,
     )
     result = run(job)
     error = torch.linalg.vector_norm(result.solution - expected) / torch.linalg.vector_norm(

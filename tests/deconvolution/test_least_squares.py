@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from cropped_scenes import cropped_scenes, edge_and_inner_error, psnr
 
@@ -13,6 +14,7 @@ from napari_convfact.convolution.operator import Convolution
 from napari_convfact.deconvolution.deconvolve import deconvolve
 from napari_convfact.deconvolution.least_squares import ExtendedSolver
 from napari_convfact.foundation.job import run
+from napari_convfact.kernels.shapes import gaussian
 
 RNG = np.random.default_rng(0)
 
@@ -106,6 +108,36 @@ def test_the_first_guess_saves_iterations():
     unguided = run(solver.solve(data))
     assert guided.converged
     assert 0 < guided.iterations < unguided.iterations
+
+
+def test_round_off_stays_small_at_a_weak_strength():
+    """Float32 against float64 after the same steps; the normal equations have condition 1e4."""
+    psf = gaussian(2.5)
+    image = np.random.default_rng(1).poisson(
+        scipy.ndimage.gaussian_filter(400 * RNG.random((240, 260)) ** 9, 2.5)
+    )
+    exact, single = (
+        ExtendedSolver(psf, image.shape, prior="identity", strength=1e-4, dtype=dtype)
+        for dtype in ("float64", "float32")
+    )
+    data = torch.as_tensor(image, dtype=torch.float64)
+    expected = run(exact.solve(data))
+    found = run(single.repeat(data.float(), expected.steps, mean=float(image.mean())))
+    scale = np.ptp(expected.solution.numpy())
+    assert float((found - expected.solution).abs().max()) <= 1e-5 * scale
+
+
+def test_faces_are_those_of_the_whole_image():
+    """A part that ends where the image ends differs little there: the other end is far away."""
+    case = CASES[1]
+    options = {"prior": "gradient", "strength": 0.01, "dtype": "float64"}
+    data = torch.as_tensor(case.data)
+    whole = run(ExtendedSolver(case.psf, data.shape, **options).solve(data))
+    part = data[:200].contiguous()
+    solver = ExtendedSolver(case.psf, part.shape, **options)
+    found = run(solver.repeat(part, whole.steps, mean=float(data.mean())))
+    scale = np.ptp(whole.solution.numpy())
+    assert float((found - whole.solution[:200])[:100].abs().max()) <= 5e-4 * scale
 
 
 def test_steps_show_the_picture_and_the_history():

@@ -154,13 +154,15 @@ def _check_honest(tiling: Tiling, overhead: float, reach: Reach) -> None:
 def _too_small(needed: float, reach: Reach, memory: float) -> str:
     whole = [f"axis {i + 1}" for i, h in enumerate(reach.halo) if h is None]
     if whole:
-        reason = f"The result depends on voxels too far away to cut {' and '.join(whole)}"
+        reason = f"No halo keeps the error at seams across {' and '.join(whole)} as small as asked"
+        larger = ", or a larger seam error"
     else:
         reason = f"Tiles need a halo of {_times([h or 0 for h in reach.halo])} voxels"
+        larger = ""
     return (
         f"{reason}, so that the smallest honest tile takes {format_bytes(needed)} and "
-        f"{format_bytes(memory)} may be used: allow more memory, regularize more, or use a "
-        "smaller kernel."
+        f"{format_bytes(memory)} may be used: allow more memory{larger}, regularize more, or use "
+        "a smaller kernel."
     )
 
 

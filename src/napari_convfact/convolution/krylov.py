@@ -49,7 +49,7 @@ def conjugate_gradients(
     apply_normal: Map,
     rhs: Tensor,
     precondition: Map | None = None,
-    x0: Tensor | None = None,
+    start: tuple[Tensor, Tensor] | None = None,
     *,
     tolerance: float = 1e-6,
     max_iterations: int = 100,
@@ -68,8 +68,9 @@ def conjugate_gradients(
         ``(..., *n)``.
     precondition : callable, optional
         ``r -> M r``, symmetric positive definite and near the inverse of N.
-    x0 : torch.Tensor, optional
-        First guess, of the shape of `rhs`; zero by default.
+    start : tuple of torch.Tensor, optional
+        First guess x and its residual ``rhs - N x``, whose round-off stays in the solution.
+        Their memory is taken over. Zero by default.
     tolerance : float
         Stop when ``|r| <= tolerance * |rhs|`` for the residual ``r = rhs - N x``.
     max_iterations : int
@@ -101,11 +102,10 @@ def conjugate_gradients(
     dot = _InnerProduct(rhs, ndim)
     precondition = precondition or _identity
     scale = dot.norm(precondition(rhs) if measure_error else rhs)
-    if x0 is None:
-        x, r = torch.zeros_like(rhs, memory_format=torch.contiguous_format), rhs.clone()
-    else:
-        x, r = x0.clone(), rhs - apply_normal(x0)
-    del rhs, x0
+    if start is None:
+        start = torch.zeros_like(rhs, memory_format=torch.contiguous_format), rhs.clone()
+    x, r = start
+    del rhs, start
     z = precondition(r)
     p, rho = z.clone(), dot(r, z)
     active = dot.norm(z if measure_error else r) > tolerance * scale
@@ -134,9 +134,8 @@ def conjugate_gradients(
 
 def repeat_steps(
     apply_normal: Map,
-    rhs: Tensor,
     precondition: Map | None,
-    x0: Tensor,
+    start: tuple[Tensor, Tensor],
     steps: Sequence[tuple[float, float]],
     message: str = "Conjugate gradients",
 ) -> Job[Tensor]:
@@ -148,7 +147,7 @@ def repeat_steps(
 
     Parameters
     ----------
-    apply_normal, rhs, precondition, x0, message
+    apply_normal, precondition, start, message
         As for `conjugate_gradients`.
     steps : sequence of tuple of float
         `KrylovResult.steps` of the similar problem.
@@ -164,8 +163,8 @@ def repeat_steps(
         The last x.
     """
     precondition = precondition or _identity
-    x, r = x0.clone(), rhs - apply_normal(x0)
-    del rhs, x0
+    x, r = start
+    del start
     p = precondition(r).clone()
     for done, (length, turn) in enumerate(steps, start=1):
         x.add_(p, alpha=length)

@@ -78,12 +78,29 @@ def make_preconditioner(
     torus, transfer = _circulant(operator, kind)
     symbol = prior_symbol(prior, torus, dtype=operator.dtype, device=operator.device)
     inverse = inverse_normal_symbol(transfer, symbol, strength)
-    shape = operator.geometry.input
-    start = (0,) * operator.ndim
+    return circulant_preconditioner(inverse, torus, operator.geometry.input)
+
+
+def circulant_preconditioner(inverse: Tensor, torus: Sequence[int], shape: Sequence[int]) -> Map:
+    """Return the map that lays x among zeros on a torus, multiplies its spectrum, and crops.
+
+    Parameters
+    ----------
+    inverse : torch.Tensor
+        As `inverse_normal_symbol` returns it.
+    torus, shape : sequence of int
+        Spatial sizes of the torus and of x.
+
+    Returns
+    -------
+    callable
+        A map of tensors ``(..., *input_shape)``.
+    """
+    ndim = len(shape)
 
     def precondition(r: Tensor) -> Tensor:
-        spectrum = apply_transfer(fft.rfftn(r, torus), inverse, operator.ndim)
-        return crop(fft.irfftn(spectrum, torus, overwrite=True), start, shape)
+        spectrum = apply_transfer(fft.rfftn(r, torus), inverse, ndim)
+        return crop(fft.irfftn(spectrum, torus, overwrite=True), (0,) * ndim, shape)
 
     return precondition
 

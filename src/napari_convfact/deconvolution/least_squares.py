@@ -13,15 +13,33 @@ import numpy as np
 from torch import Tensor
 
 from napari_convfact.convolution.boundary import crop
+from napari_convfact.convolution.circulant import transfer_function
 from napari_convfact.convolution.krylov import KrylovResult, conjugate_gradients, repeat_steps
 from napari_convfact.convolution.operator import Convolution
-from napari_convfact.convolution.preconditioners import make_preconditioner
+from napari_convfact.convolution.preconditioners import (
+    circulant_preconditioner,
+    inverse_normal_symbol,
+)
 from napari_convfact.convolution.prior import apply_prior_normal, prior_symbol
-from napari_convfact.deconvolution.direct import reflect_onto_torus, regularized_gain
+from napari_convfact.deconvolution.direct import reflect_onto_torus
 from napari_convfact.foundation import fft
 from napari_convfact.foundation.job import Job
 
 Show = Callable[[np.ndarray], np.ndarray]
+
+# On the torus of preconditioner and first guess opposite faces are so far apart, or this part
+# of the image, if that is less. Nearer ones would disturb each other until the iteration ends.
+_MARGIN, _LARGEST_PART = 64, 8
+
+
+def preconditioner_torus(shape: Sequence[int], psf_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the size of the largest transforms that an `ExtendedSolver` takes."""
+    return fft.fast_shape(
+        [
+            n + k - 1 + max(k - 1, min(_MARGIN, n // _LARGEST_PART))
+            for n, k in zip(shape, psf_shape, strict=True)
+        ]
+    )
 
 
 class ExtendedSolver:
@@ -74,7 +92,18 @@ class ExtendedSolver:
         self.blur = Convolution(
             psf, shape, boundary="extended", engine=engine, dtype=dtype, device=device
         )
-        self._precondition = make_preconditioner(self.blur, strength, prior)
+        self._torus = preconditioner_torus(shape, np.shape(psf))
+        transfer = transfer_function(
+            self.blur.kernel,
+            self._torus,
+            origin=self.blur.geometry.origin,
+            dtype=self.blur.dtype,
+            device=self.blur.device,
+        )
+        symbol = prior_symbol(prior, self._torus, dtype=self.blur.dtype, device=self.blur.device)
+        inverse = inverse_normal_symbol(transfer, symbol, strength)
+        self._precondition = circulant_preconditioner(inverse, self._torus, self.blur.input_shape)
+        self._gain = transfer.conj_physical_().mul_(inverse)
 
     def solve(
         self,
@@ -121,7 +150,7 @@ class ExtendedSolver:
             self._apply_normal,
             self.blur.apply_adjoint(image - level).contiguous(),
             self._precondition,
-            self._first_guess(image - level),
+            self._start(image - level),
             tolerance=tolerance,
             max_iterations=max_iterations,
             measure_error=True,
@@ -163,9 +192,8 @@ class ExtendedSolver:
         """
         solution = yield from repeat_steps(
             self._apply_normal,
-            self.blur.apply_adjoint(image - mean).contiguous(),
             self._precondition,
-            self._first_guess(image - mean),
+            self._start(image - mean),
             steps,
             message="Least squares",
         )
@@ -175,14 +203,22 @@ class ExtendedSolver:
         prior = apply_prior_normal(self.prior, x, self.blur.ndim).mul_(self.strength)
         return prior.add_(self.blur.apply_adjoint(self.blur.apply(x)))
 
+    def _start(self, data: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first guess and the residual of its normal equations.
+
+        It is made from the data's residual. The difference of two large sides would leave its
+        round-off, which weak priors raise a hundredfold.
+        """
+        guess = self._first_guess(data)
+        prior = apply_prior_normal(self.prior, guess, self.blur.ndim)
+        residual = self.blur.apply_adjoint(data - self.blur.apply(guess))
+        return guess, residual.sub_(prior, alpha=self.strength)
+
     def _first_guess(self, data: Tensor) -> Tensor:
         """Deconvolve directly the data continued by reflection, which saves iterations."""
-        blur = self.blur
-        symbol = prior_symbol(self.prior, blur.torus_shape, dtype=blur.dtype, device=blur.device)
-        spectrum = fft.rfftn(reflect_onto_torus(data, blur.torus_shape), blur.torus_shape)
-        spectrum.mul_(regularized_gain(blur.transfer, symbol, self.strength))
-        guess = fft.irfftn(spectrum, blur.torus_shape, overwrite=True)
-        return crop(guess, (0,) * blur.ndim, blur.input_shape).contiguous()
+        spectrum = fft.rfftn(reflect_onto_torus(data, self._torus), self._torus).mul_(self._gain)
+        guess = fft.irfftn(spectrum, self._torus, overwrite=True)
+        return crop(guess, (0,) * self.blur.ndim, self.blur.input_shape).contiguous()
 
     def _preview(self, x: Tensor, *, mean: Tensor, show: Show) -> np.ndarray:
         return show(self._in_window(x, mean).cpu().numpy())
