@@ -164,3 +164,13 @@ def test_a_psf_of_any_size_is_divided_by_its_sum(largest):
     """The sum of nine times the largest number is infinite, and the PSF was zero after it."""
     psf, _ = check_psf(np.full((3, 3), largest))
     np.testing.assert_allclose(psf, 1 / 9)
+
+
+def test_masked_values_are_missing():
+    image = np.ma.masked_equal([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0]], 9.0)
+    with pytest.raises(ValueError, match="1 values that are masked, NaN or infinite"):
+        check_image(image)
+    checked = check_image(image, missing="fill")
+    np.testing.assert_array_equal(checked.data, [[1, 2, 2], [3, 4, 5]])
+    assert np.isnan(checked.restore_missing(checked.data)[0, 2])
+    np.testing.assert_array_equal(check_image(np.ma.asarray([1.0, 2.0])).data, [1, 2])

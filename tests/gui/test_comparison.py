@@ -50,6 +50,20 @@ def test_another_run_takes_the_place_of_the_first(channels, qtbot):
     assert seen(viewer) == {"membrane", "nuclei"}
 
 
+def test_a_run_that_fails_compares_nothing(channels, qtbot):
+    """The first of two layers fails: what is compared is the result of the second alone."""
+    viewer, widget = channels
+    widget.choices["image"].choose(viewer.layers["membrane"])
+    (earlier,) = run_to_end(widget, qtbot)
+    broken = viewer.add_image(np.full((40, 50), np.nan, np.float32), name="broken")
+    viewer.layers.move(viewer.layers.index(broken), 0)
+    viewer.layers.selection = {broken, viewer.layers["nuclei"]}
+    widget.run_selected()
+    qtbot.waitUntil(lambda: "nuclei convolved" in viewer.layers and not widget.runner.busy)
+    assert widget.comparison.layers() == [viewer.layers["nuclei convolved"]]
+    assert earlier in viewer.layers
+
+
 def test_without_its_result_a_channel_is_seen_again(channels, qtbot):
     viewer, widget = channels
     run_on_both(viewer, widget, qtbot)

@@ -65,6 +65,19 @@ def test_the_result_is_a_layer_on_the_file(in_tiles, qtbot):
     assert str(output) in widget._findings.text()
 
 
+def test_the_result_of_a_channel_is_added_in_its_place(in_tiles, qtbot):
+    viewer, widget, _ = in_tiles
+    source = viewer.layers["movie"]
+    source.blending = "additive"
+    viewer.layers["PSF"].visible = False
+    run_to_end(widget, qtbot)
+    layer = viewer.layers[-1]
+    assert layer.blending == "additive"
+    assert (source.visible, layer.visible) == (False, True)
+    widget.bar.compare.click()
+    assert (source.visible, layer.visible) == (True, False)
+
+
 def test_the_script_runs_in_tiles_too(in_tiles, qtbot, monkeypatch, tmp_path):
     viewer, widget, _ = in_tiles
     monkeypatch.setattr(recipe_menu, "memory_limit", lambda: 1.0)
@@ -148,7 +161,9 @@ def test_files_that_move_while_they_are_opened_wait_for_the_end(in_tiles, monkey
 
     monkeypatch.setattr("napari_convfact.batch.results.open_results", moved)
     operation, source = widget.operation, viewer.layers["movie"]
-    run = TiledRun(viewer, operation, operation.parameters(), {}, source, output, None)
+    run = TiledRun(
+        viewer, operation, operation.parameters(), {}, source, output, None, shown=pytest.fail
+    )
     run.show(Step(1, 1))
     assert run.layers == []
 

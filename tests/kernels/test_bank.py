@@ -116,3 +116,14 @@ def test_the_selection_keeps_names_and_dilations(bank):
 def test_bad_banks_are_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         KernelBank(**arguments)
+
+
+@pytest.mark.parametrize("index", [3, -4])
+def test_a_kernel_that_is_not_there(index):
+    with pytest.raises(IndexError, match=f"no kernel {index} in a bank of 3"):
+        KernelBank(np.ones((3, 2, 2))).select([0, index])
+
+
+def test_a_mosaic_needs_a_column():
+    with pytest.raises(ValueError, match="columns must be at least 1, not -1"):
+        KernelBank(np.ones((3, 2, 2))).mosaic(columns=-1)

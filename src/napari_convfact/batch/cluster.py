@@ -7,12 +7,11 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_convfact.batch.manifest import Manifest, WorkFolder
 from napari_convfact.batch.process import Prepared, process_tile
@@ -22,6 +21,7 @@ from napari_convfact.batch.store import Destination
 from napari_convfact.batch.tiles import Tiling
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.operations.operation import SpatialImage
+from napari_convfact.operations.recipe import as_recorded
 from napari_convfact.operations.registry import find_operation
 from napari_convfact.storage.formats import open_image
 
@@ -164,26 +164,12 @@ def reopen(manifest: Manifest) -> tuple[dict[str, SpatialImage], Prepared]:
     for name, source in recipe["sources"].items():
         if "path" not in source:
             raise ValueError(f"The {name} of the run was not in a file.")
-        inputs[name] = _as_recorded(open_image(source["path"]), source)
+        inputs[name] = as_recorded(open_image(source["path"]), source)
     parameters = operation.parameters.from_dict(recipe["parameters"])
     tiled = tiled_operation(operation)
     inputs = tiled.inputs(inputs)
     method = tiled.method(inputs, parameters, manifest.constants)
     return inputs, Prepared(manifest.plan.tiling, method)
-
-
-def _as_recorded(image: SpatialImage, source: Mapping[str, Any]) -> SpatialImage:
-    """Return an image as the run took it; a viewer may have seen colours where a file has none."""
-    ndim = len(source["scale"])
-    return replace(
-        image,
-        name=source["name"],
-        scale=tuple(source["scale"]),
-        units=tuple(source["units"]),
-        axis_labels=image.axis_labels if image.ndim == ndim else (),
-        translate=image.translate if image.ndim == ndim else (),
-        rgb=len(source["shape"]) > ndim,
-    )
 
 
 @contextmanager

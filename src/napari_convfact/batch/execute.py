@@ -70,6 +70,7 @@ def run_in_tiles(
         or a result is in the way.
     """
     operation = find_operation(name)
+    inputs = {key: value for key, value in inputs.items() if value is not None}
     check_names(operation, inputs)
     images = {
         key: open_image(value) if isinstance(value, (str, Path)) else as_image(value, key)

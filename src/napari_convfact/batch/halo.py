@@ -27,10 +27,13 @@ class Reach:
         must stay whole.
     seam_error : tuple of float
         Error at the border of a tile that is predicted, relative to the range of the result.
+    remedy : str
+        What makes it shorter, for messages.
     """
 
     halo: tuple[int | None, ...]
     seam_error: tuple[float, ...]
+    remedy: str = "or use a smaller kernel or window"
 
     @classmethod
     def from_profiles(cls, profiles: Sequence[np.ndarray], tolerance: float) -> Reach:
@@ -49,7 +52,7 @@ class Reach:
             low = np.flatnonzero(profile <= tolerance)
             halo.append(_with_margin(int(low[0])) if len(low) else None)
             errors.append(float(profile[low[0]]) if len(low) else math.inf)
-        return cls(tuple(halo), tuple(errors))
+        return cls(tuple(halo), tuple(errors), "regularize more, or use a smaller kernel")
 
     def alike(self, sizes: Sequence[int]) -> Reach:
         """Return the reach with one halo, the largest, for all axes of the same kernel size.

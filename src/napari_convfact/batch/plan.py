@@ -147,7 +147,7 @@ def _check_honest(tiling: Tiling, overhead: float, reach: Reach) -> None:
         raise ValueError(
             f"Tiles would compute {overhead:.1f} times as many voxels as one piece, because the "
             f"result depends on {_times([h or 0 for h in reach.halo])} voxels around: allow more "
-            "memory, regularize more, or use a smaller kernel."
+            f"memory, {reach.remedy}."
         )
 
 
@@ -161,8 +161,7 @@ def _too_small(needed: float, reach: Reach, memory: float) -> str:
         larger = ""
     return (
         f"{reason}, so that the smallest honest tile takes {format_bytes(needed)} and "
-        f"{format_bytes(memory)} may be used: allow more memory{larger}, regularize more, or use "
-        "a smaller kernel."
+        f"{format_bytes(memory)} may be used: allow more memory{larger}, {reach.remedy}."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from napari_convfact.commands import large_data
 from napari_convfact.commands.operations import run_on_images
 from napari_convfact.operations.checksum import checksum
 from napari_convfact.operations.operation import SpatialImage
-from napari_convfact.operations.recipe import Recipe, load_recipe
+from napari_convfact.operations.recipe import Recipe, as_recorded, load_recipe
 from napari_convfact.storage.formats import check_output
 
 
@@ -64,13 +63,13 @@ def _inputs(recipe: Recipe, given: dict[str, Path], output: Path) -> dict[str, S
             )
     images = large_data.open_inputs(recipe.operation, paths, output)
     return {
-        name: image if name in given else _as_recorded(image, recipe.sources[name])
+        name: image if name in given else _checked(image, recipe.sources[name])
         for name, image in images.items()
     }
 
 
-def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
-    """Return the image with the voxel size that it had when the recipe was written."""
+def _checked(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
+    """Return the image as it was when the recipe was written, if it is still that one."""
     if not {"name", "shape", "scale", "units"} <= source.keys():
         return image  # a recipe that was written by hand needs no more than the path
     if not all(isinstance(source[name], list) for name in ("shape", "scale", "units")):
@@ -87,15 +86,7 @@ def _as_recorded(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
             f"{image.path} holds other values than the recipe was made with: pass the file that "
             "does, or this one, with --input."
         )
-    return replace(
-        image,
-        name=source["name"],
-        scale=tuple(source["scale"]),
-        units=tuple(source["units"]),
-        rgb=len(source["scale"]) < len(shape),
-        axis_labels=image.axis_labels[: len(source["scale"])],
-        translate=image.translate[: len(source["scale"])],
-    )
+    return as_recorded(image, source)
 
 
 def _given(pairs: list[str]) -> dict[str, Path]:

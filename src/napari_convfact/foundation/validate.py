@@ -55,7 +55,8 @@ def check_image(
     Parameters
     ----------
     array : array_like
-        Real numbers of any dtype, byte order, strides.
+        Real numbers of any dtype, byte order, strides. What a `numpy.ma` array masks counts
+        as missing.
     name : str
         How to call it in messages.
     ndim : int
@@ -92,17 +93,19 @@ def check_image(
         data = np.ascontiguousarray(values, dtype=dtype)
     if data.dtype == np.float32 and values.dtype.kind == "f" and values.dtype.itemsize > 4:
         _check_range(values, data, name)
-    bad = ~np.isfinite(data)
+    masked = np.ma.getmask(array)
+    bad = ~np.isfinite(data) | masked
     if not bad.any():
         return CheckedImage(data, None, tuple(notes))
     count = int(bad.sum())
+    kind = "masked, NaN or infinite" if np.any(masked) else "NaN or infinite"
     if missing != "fill" or count == bad.size:
         fill = ', or fill each with its nearest neighbour (missing="fill")'
         raise ValueError(
-            f"The {name} has {count} values that are NaN or infinite: replace them"
+            f"The {name} has {count} values that are {kind}: replace them"
             f"{fill if missing == 'error' and count < bad.size else ''}."
         )
-    notes.append(f"{count} values of the {name} were NaN or infinite and were filled.")
+    notes.append(f"{count} values of the {name} were {kind} and were filled.")
     return CheckedImage(fill_missing(data, bad, apart), bad, tuple(notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,18 +69,20 @@ def add_result(
     if result.kind == "labels":
         return viewer.add_labels(data, **options)
     if result.like is not None and not result.rgb:
-        options = look_of(sources[result.like], result) | options
+        options = look_of(sources[result.like], result.leading_axes, options) | options
     return viewer.add_image(data, rgb=result.rgb, **options)
 
 
-def look_of(layer: Layer, result: Result) -> dict[str, Any]:
-    """Return how a layer is shown, for a result that has no colour map of its own.
+def look_of(
+    layer: Layer, leading_axes: Sequence[str], display: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return how a layer is shown, for a result of it that may have a colour map of its own.
 
     What is made of a channel that is added to others is one too.
     """
     look = colormap_of(layer)
-    added = look and layer.blending == "additive" and not result.leading_axes
-    return look | ({"blending": "additive"} if added and "colormap" not in result.display else {})
+    added = look and layer.blending == "additive" and not leading_axes
+    return look | ({"blending": "additive"} if added and "colormap" not in display else {})
 
 
 def colormap_of(layer: Layer) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
@@ -35,6 +34,7 @@ from napari_convfact.gui.preview import Preview, PreviewRequest
 from napari_convfact.gui.recipe_menu import RecipeMenu
 from napari_convfact.gui.run import Declined, Run
 from napari_convfact.gui.run_bar import RunBar, text_label
+from napari_convfact.gui.run_queue import RunQueue, selected_images
 from napari_convfact.gui.scroll_area import VerticalScrollArea
 from napari_convfact.gui.tile_planner import TilePlanner
 from napari_convfact.gui.tiled_run import TiledRun, needs_tiles
@@ -79,8 +79,7 @@ class OperationWidget(QWidget):
         self.preview = Preview(viewer, operation, self._preview_request, self)
         self.tile_planner = TilePlanner(operation, self)
         self._running: Run | None = None
-        self._waiting: list[dict[str, Layer]] = []
-        self._several = self._follows = False
+        self._queue = RunQueue()
         self.comparison = Comparison(viewer)
         self._settled: tuple[Parameters | None, dict[str, Any]] = None, {}
         self._build()
@@ -111,50 +110,49 @@ class OperationWidget(QWidget):
 
     def run(self) -> None:
         """Start the operation on the chosen layers."""
-        try:
-            layers = self.choices.layers()
-        except ValueError as error:
-            self._report_error(error)
-            return
-        self._start(layers)
+        layers = self._chosen_layers()
+        if layers:
+            self._run_all([layers])
 
     def run_selected(self) -> None:
         """Start the operation on each selected image layer, one after the other."""
+        layers = self._chosen_layers()
+        if not layers:
+            return
         first = self.operation.inputs[0].name
+        others = [layer for name, layer in layers.items() if name != first]
+        selected = selected_images(self.viewer, without=others)
+        if not selected:
+            show_error("Select the image layers to run on in the layer list first.")
+        self._run_all([layers | {first: layer} for layer in selected])
+
+    def _chosen_layers(self) -> dict[str, Layer]:
+        """Return the layers by input name; none, and why, if some are missing."""
         try:
-            layers = self.choices.layers()
+            return self.choices.layers()
         except ValueError as error:
             self._report_error(error)
-            return
-        others = [layer for name, layer in layers.items() if name != first]
-        self._waiting = [
-            layers | {first: layer}
-            for layer in self.viewer.layers
-            if layer in self.viewer.layers.selection
-            and isinstance(layer, Image)
-            and layer not in others
-        ]
-        self._several, self._follows = len(self._waiting) > 1, False
-        if not self._waiting:
-            show_error("Select the image layers to run on in the layer list first.")
+            return {}
+
+    def _run_all(self, runs: list[dict[str, Layer]]) -> None:
+        self._queue.fill(runs)
         self._start_next()
 
     def _start_next(self) -> None:
-        while self._waiting and not self.runner.busy:
-            layers = self._waiting.pop(0)
-            first = layers[self.operation.inputs[0].name]
-            self._start(
-                layers, files_for=first.name if self._several else "", follows=self._follows
-            )
-            self._follows = True
+        """Start what waits, until a run is under way: some say at once that they cannot."""
+        if self.runner.busy:
+            return
+        for layers in self._queue:
+            self._start(layers)
+            if self.runner.busy:
+                return
 
-    def _start(
-        self, layers: dict[str, Layer], *, files_for: str = "", follows: bool = False
-    ) -> None:
+    def _start(self, layers: dict[str, Layer]) -> None:
         try:
             parameters = self.form.parameters()
-            if files_for:
-                parameters = with_files_for(parameters, files_for)
+            if self._queue.several:
+                name = layers[self.operation.inputs[0].name].name
+                parameters = with_files_for(parameters, name)
             inputs = {name: spatial_image(layer) for name, layer in layers.items()}
             tiled = self._tiled_run(layers, inputs, parameters)
         except ValueError as error:
@@ -163,7 +161,7 @@ class OperationWidget(QWidget):
         except Declined:
             return
         self.choices.keep()
-        self._running = Run(layers, inputs, parameters, tiled, follows)
+        self._running = Run(layers, inputs, parameters, tiled)
         self._findings.hide()
         make_job = tiled.job if tiled else lambda: self.operation.job(inputs, parameters)
         self.runner.start(make_job, self.operation.title)
@@ -184,7 +182,14 @@ class OperationWidget(QWidget):
         if output is None:
             raise Declined
         return TiledRun(
-            self.viewer, self.operation, parameters, inputs, layers[first], output, limit
+            self.viewer,
+            self.operation,
+            parameters,
+            inputs,
+            layers[first],
+            output,
+            limit,
+            shown=self._compare,
         )
 
     def ask_for_output(self, suggestion: str) -> Path | None:
@@ -223,11 +228,16 @@ class OperationWidget(QWidget):
             layer for result, layer in zip(results, layers, strict=True) if result.like is not None
         ]
         sources = [run.layers[result.like] for result in results if result.like is not None]
-        self.comparison.compare(on_input or layers, sources, more=run.follows)
+        self._compare(on_input or layers, sources)
         self._settled = run.parameters, dict(results[0].settled)
         self.show_layers(results, layers, run)
-        self._refresh_compare()
         return layers
+
+    def _compare(self, results: Sequence[Layer], sources: Sequence[Layer]) -> None:
+        """Let *Before / after* show new results, beside others of the same click."""
+        self.comparison.compare(results, sources, more=self._queue.has_results)
+        self._queue.has_results = True
+        self._refresh_compare()
 
     def show_layers(self, results: list[Result], layers: list[Layer], run: Run) -> None:
         """Bring results into view: those that do not lie on an input, or else the input's place."""
@@ -327,7 +337,7 @@ class OperationWidget(QWidget):
         self._set_busy(True)
 
     def _on_cancel(self) -> None:
-        self._waiting.clear()
+        self._queue.clear()
         self.bar.show_cancelling()
         self.runner.cancel()
 
@@ -342,6 +352,7 @@ class OperationWidget(QWidget):
         if outcome.error is not None:
             self._report_error(outcome.error)
         elif run is not None and run.tiled is not None:
+            self.bar.preview.setChecked(False)
             self._say(run.tiled.finish(outcome))
         elif outcome.cancelled:
             self._keep_partial(outcome.last_step, run)

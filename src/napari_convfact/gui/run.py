@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What a job was started with; whether it follows others of the same click."""
+    """What a job was started with."""
 
     def __init__(
         self,
@@ -21,13 +21,11 @@ class Run:
         inputs: dict[str, SpatialImage],
         parameters: Parameters,
         tiled: TiledRun | None = None,
-        follows: bool = False,
     ) -> None:
         self.layers = layers
         self.inputs = inputs
         self.parameters = parameters
         self.tiled = tiled
-        self.follows = follows
 
 
 class Declined(Exception):  # noqa: N818 - not an error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from napari_convfact.batch.registry import can_be_tiled
 from napari_convfact.foundation.job import Job, Step
 from napari_convfact.foundation.memory import check_memory, memory_budget
 from napari_convfact.gui.job_runner import Outcome
-from napari_convfact.gui.layers import colormap_of, placement
+from napari_convfact.gui.layers import look_of, placement
 from napari_convfact.operations.operation import Operation, Plan, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.provenance import METADATA_KEY
@@ -62,6 +62,8 @@ class TiledRun:
         The OME-Zarr to write; an unfinished run that is found there goes on.
     memory_limit : float or None
         In bytes.
+    shown : callable
+        Called with the layers and a list of their source, when they can be seen.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class TiledRun:
         source: Layer,
         output: Path,
         memory_limit: float | None,
+        shown: Callable[[Sequence[Layer], Sequence[Layer]], None],
     ) -> None:
         from napari_convfact.batch.request import Options, Request
 
@@ -80,6 +83,7 @@ class TiledRun:
         self._source = source
         self._request = Request(operation, parameters, inputs, output)
         self._options = Options(memory_limit=memory_limit, resume=True)
+        self._shown = shown
         self._refreshed = 0.0
         self.layers: list[Image | Labels] = []
 
@@ -117,11 +121,14 @@ class TiledRun:
         from napari_convfact.batch.results import open_results
 
         stored = open_results(self._request.output)
+        first = not self.layers
         layers = self.layers or [self._earlier(result) for result in stored]
         self.layers = [
             self._add(result) if layer is None else _pointed(layer, result)
             for layer, result in zip(layers, stored, strict=True)
         ]
+        if first:
+            self._shown(self.layers, [self._source])
 
     def _earlier(self, result: StoredResult) -> Image | Labels | None:
         """Return the layer on this file that a run which was stopped has left."""
@@ -137,7 +144,8 @@ class TiledRun:
         options["metadata"] = {**options["metadata"], _FILE_KEY: self._file(result)}
         if result.is_labels:
             return self._viewer.add_labels(result.layer_data, **options)
-        return self._viewer.add_image(result.layer_data, **colormap_of(self._source) | options)
+        look = look_of(self._source, labels, options)
+        return self._viewer.add_image(result.layer_data, **look | options)
 
     def _file(self, result: StoredResult) -> str:
         return str(self._request.output.absolute().with_name(result.image.name))

@@ -84,8 +84,17 @@ class KernelBank:
         return self.kernels.shape[1] if self.kernels.ndim == self.ndim + 2 else None
 
     def select(self, indices: Sequence[int]) -> KernelBank:
-        """Return the bank of some of the kernels, in the given order."""
+        """Return the bank of some of the kernels, in the given order.
+
+        Raises
+        ------
+        IndexError
+            If the bank has no kernel of such an index.
+        """
         chosen = list(indices)
+        for index in chosen:
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"There is no kernel {index} in a bank of {len(self)}.")
         return KernelBank(
             self.kernels[chosen],
             tuple(self.names[i] for i in chosen),
@@ -114,7 +123,14 @@ class KernelBank:
         numpy.ndarray
             float32 in [0, 1], two-dimensional; 3-D kernels give a stack of mosaics, one
             for each plane.
+
+        Raises
+        ------
+        ValueError
+            If there would be less than one column.
         """
+        if columns is not None and columns < 1:
+            raise ValueError(f"columns must be at least 1, not {columns!r}.")
         tiles = self._tiles(shared)
         count, *planes, height, width = tiles.shape
         columns = columns or self.channels or math.ceil(math.sqrt(count))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari_convfact.operations.operation import Operation
+from napari_convfact.operations.operation import Operation, SpatialImage
 from napari_convfact.operations.parameters import Parameters
 from napari_convfact.operations.registry import find_operation
 
@@ -70,6 +70,36 @@ def load_recipe(path: str | Path) -> Recipe:
         if "path" in source:
             source["path"] = str(path.parent / str(source["path"]))
     return Recipe(operation, parameters, sources)
+
+
+def as_recorded(image: SpatialImage, source: Mapping[str, Any]) -> SpatialImage:
+    """Return an image from a file as a run took it.
+
+    A viewer may have given it a voxel size, or seen colours where the file has planes.
+
+    Parameters
+    ----------
+    image : SpatialImage
+        As it was read.
+    source : mapping
+        One of a record's sources, with name, shape, scale and units.
+
+    Returns
+    -------
+    SpatialImage
+        Its labels and its place are kept as far as they fit.
+    """
+    ndim = len(source["scale"])
+    fits = image.ndim >= ndim
+    return replace(
+        image,
+        name=source["name"],
+        scale=tuple(source["scale"]),
+        units=tuple(source["units"]),
+        rgb=len(source["shape"]) > ndim,
+        axis_labels=image.axis_labels[:ndim] if fits else (),
+        translate=image.translate[:ndim] if fits else (),
+    )
 
 
 def _values(sources: Any) -> list[Any]:

@@ -193,6 +193,8 @@ def ending(path: Path) -> str:
     if any(part.endswith(".zarr") for part in path.parts):
         suffix = ".zarr"  # also of an image inside, as plate.zarr/0
     if suffix not in _READERS:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: name a file in it.")
         raise ValueError(
             f"{path.name} is of an unknown kind: files that can be used end in {_known()}."
         )
