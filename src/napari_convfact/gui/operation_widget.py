@@ -111,13 +111,13 @@ class OperationWidget(QWidget):
     def run(self) -> None:
         """Start the operation on the chosen layers."""
         layers = self._chosen_layers()
-        if layers:
+        if layers is not None:
             self._run_all([layers])
 
     def run_selected(self) -> None:
         """Start the operation on each selected image layer, one after the other."""
         layers = self._chosen_layers()
-        if not layers:
+        if layers is None:
             return
         first = self.operation.inputs[0].name
         others = [layer for name, layer in layers.items() if name != first]
@@ -126,13 +126,13 @@ class OperationWidget(QWidget):
             show_error("Select the image layers to run on in the layer list first.")
         self._run_all([layers | {first: layer} for layer in selected])
 
-    def _chosen_layers(self) -> dict[str, Layer]:
-        """Return the layers by input name; none, and why, if some are missing."""
+    def _chosen_layers(self) -> dict[str, Layer] | None:
+        """Return the layers by input name; None, after saying why, if one is missing."""
         try:
             return self.choices.layers()
         except ValueError as error:
             self._report_error(error)
-            return {}
+            return None
 
     def _run_all(self, runs: list[dict[str, Layer]]) -> None:
         self._queue.fill(runs)
@@ -140,12 +140,8 @@ class OperationWidget(QWidget):
 
     def _start_next(self) -> None:
         """Start what waits, until a run is under way: some say at once that they cannot."""
-        if self.runner.busy:
-            return
-        for layers in self._queue:
+        while not self.runner.busy and (layers := self._queue.take()) is not None:
             self._start(layers)
-            if self.runner.busy:
-                return
 
     def _start(self, layers: dict[str, Layer]) -> None:
         try:

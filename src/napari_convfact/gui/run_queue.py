@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
@@ -36,10 +36,9 @@ class RunQueue:
         """Forget what has not started."""
         self._waiting.clear()
 
-    def __iter__(self) -> Iterator[dict[str, Layer]]:
-        """Take out the layers of the next runs."""
-        while self._waiting:
-            yield self._waiting.pop(0)
+    def take(self) -> dict[str, Layer] | None:
+        """Take out the layers of the next run; None if there is none."""
+        return self._waiting.pop(0) if self._waiting else None
 
 
 def selected_images(viewer: Viewer, *, without: Sequence[Layer]) -> list[Image]:
