@@ -22,6 +22,7 @@ from cropped_scenes import CroppedScene, cropped_scenes, psnr
 from napari_convfact.deconvolution.deconvolve import deconvolve
 
 IMAGES = Path(__file__).parent / "images"
+TOTAL_VARIATION = 0.01
 PHOTONS = 60
 
 
@@ -92,20 +93,29 @@ def draw_photons() -> None:
     blurred = scipy.ndimage.convolve(scene, psf, mode="wrap").clip(0)
     counts = rng.poisson(PHOTONS * blurred / blurred.max()).astype(float)
     truth = scene * PHOTONS / blurred.max()
-    figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(14, 3.2), layout="constrained")
     top = float(np.percentile(truth, 99.7))
     show(axes[0], counts, f"counts, at most {int(counts.max())}", top)
     found = deconvolve(counts, psf, method="richardson-lucy", boundary="periodic")
     print(f"automatic stop after {found.iterations} iterations: {found.message}")
-    for axis, iterations in zip(axes[1:], (found.iterations, 200), strict=False):
+    titles = {
+        (found.iterations, 0.0): f"{found.iterations} iterations, automatic",
+        (200, 0.0): "200 iterations",
+        (200, TOTAL_VARIATION): f"200, total variation {TOTAL_VARIATION}",
+    }
+    for axis, ((iterations, weight), title) in zip(axes[1:], titles.items(), strict=False):
         estimate = deconvolve(
-            counts, psf, method="richardson-lucy", boundary="periodic", iterations=iterations
+            counts,
+            psf,
+            method="richardson-lucy",
+            boundary="periodic",
+            iterations=iterations,
+            total_variation=weight,
         ).estimate
         score = psnr(estimate / truth.max(), truth / truth.max())
-        word = ", automatic" if iterations == found.iterations else ""
-        print(f"{iterations} iterations: {score:.2f} dB")
-        show(axis, estimate, f"{iterations} iterations{word}, {score:.1f} dB", top)
-    show(axes[3], truth, "the scene", top)
+        print(f"{title}: {score:.2f} dB")
+        show(axis, estimate, f"{title}, {score:.1f} dB", top)
+    show(axes[4], truth, "the scene", top)
     figure.savefig(IMAGES / "deconvolve-photons.png")
 
 

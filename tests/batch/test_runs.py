@@ -1,6 +1,7 @@
 """Runs that are killed, resumed, shared out: the same voxels, and no tile done twice."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,14 @@ def test_a_cancelled_run_resumes_bit_equal_without_redoing_tiles(files, uninterr
     np.testing.assert_array_equal(read_image(output).data[:], uninterrupted)
     assert not WorkFolder(output).path.exists()
     assert status(output).complete
+
+
+def test_a_run_whose_file_was_deleted_is_told_so(files, tmp_path):
+    output = tmp_path / "a.ome.zarr"
+    stop_after(tiled_job(wiener(files, output), limit(4)), 3)
+    shutil.rmtree(WorkFolder(output).path / output.name)
+    with pytest.raises(ValueError, match=r"a.ome.zarr is gone from .*let it overwrite"):
+        run(tiled_job(wiener(files, output), replace(limit(4), resume=True)))
 
 
 SCRIPT = """

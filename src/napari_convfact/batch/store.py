@@ -42,6 +42,11 @@ class Destination:
         The input that they lie on.
     tiling : Tiling
         The tiles that will be written.
+
+    Raises
+    ------
+    ValueError
+        If one of them is gone.
     """
 
     def __init__(
@@ -54,6 +59,10 @@ class Destination:
     ) -> None:
         self.pyramids = []
         for file, output in zip(files, outputs, strict=True):
+            if not (folder / file).is_dir():
+                raise ValueError(
+                    f"{file} is gone from {folder}: begin the run again, and let it overwrite."
+                )
             described = describe(output, image)
             shape = tuple(described.data.shape)
             axes = StoredAxes.of(described.axis_labels, spatial=tiling.ndim)
