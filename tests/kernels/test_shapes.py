@@ -126,3 +126,8 @@ def test_a_kernel_is_cut_from_a_rectangle():
         kernel_from_rectangle(image, np.add(corners, [0, 100, 0]))
     with pytest.raises(ValueError, match="3 columns"):
         kernel_from_rectangle(image, [[0, 1], [2, 3]])
+
+
+def test_a_laplacian_of_one_sample_is_refused():
+    with pytest.raises(ValueError, match="size of 3 or more"):
+        shapes.laplacian_of_gaussian(1.0, size=1)

@@ -139,9 +139,16 @@ def laplacian_of_gaussian(
     -------
     numpy.ndarray
         float32.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not legal, or a size of 1 leaves nothing to differ from.
     """
     sigmas = per_axis(sigma, count_axes(sigma, ndim), "sigma")
     sizes = _sizes(size, [2 * int(np.ceil(5 * s)) + 1 for s in sigmas])
+    if set(sizes) == {1}:
+        raise ValueError("A Laplacian of one sample is zero: give a size of 3 or more.")
     offsets = [_offsets(n) for n in sizes]
     profiles = [np.exp(-0.5 * (x / s) ** 2) for x, s in zip(offsets, sigmas, strict=True)]
     profiles = [p / p.sum() for p in profiles]
