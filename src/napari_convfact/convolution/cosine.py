@@ -9,7 +9,7 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from napari_convfact.foundation.device import cpu_count
+from napari_convfact.foundation.fft import workers
 
 
 def is_symmetric(kernel: np.ndarray, origin: Sequence[int]) -> bool:
@@ -87,9 +87,8 @@ def apply_in_cosine_basis(y: Tensor, gain: np.ndarray) -> Tensor:
     """
     axes = tuple(range(-gain.ndim, 0))
     values = y.cpu().numpy()
-    coefficients = scipy.fft.dctn(values, axes=axes, norm="ortho", workers=cpu_count())
+    threads = workers(values.size)
+    coefficients = scipy.fft.dctn(values, axes=axes, norm="ortho", workers=threads)
     coefficients *= gain.astype(values.dtype, copy=False)
-    x = scipy.fft.idctn(
-        coefficients, axes=axes, norm="ortho", overwrite_x=True, workers=cpu_count()
-    )
+    x = scipy.fft.idctn(coefficients, axes=axes, norm="ortho", overwrite_x=True, workers=threads)
     return torch.from_numpy(x).to(y.device)

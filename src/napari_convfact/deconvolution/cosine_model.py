@@ -22,7 +22,7 @@ import scipy.signal
 
 from napari_convfact.convolution.prior import difference_power
 from napari_convfact.deconvolution.noise import Noise
-from napari_convfact.foundation.device import cpu_count
+from napari_convfact.foundation.fft import workers
 
 # The histogram is over log10(ratio); a bin is 0.45 % wide.
 _LOWEST, _HIGHEST, _BINS = -16.0, 16.0, 2**14
@@ -143,7 +143,7 @@ def cosine_model(
         ]
         bins = _bins(psf, windows, prior, smooth=windowed) if bins is None else bins
         coefficients = scipy.fft.dctn(
-            taper(image, windows), norm="ortho", workers=cpu_count(), overwrite_x=True
+            taper(image, windows), norm="ortho", workers=workers(image.size), overwrite_x=True
         )
         for slab in _slabs(image.shape):
             index = bins[slab].ravel()

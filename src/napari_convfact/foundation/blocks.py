@@ -40,6 +40,8 @@ def map_blocks(function: Callable[..., T], *tensors: Tensor) -> list[T]:
     first = tensors[0]
     if first.device.type != "cpu":
         return [function(*tensors)]
+    if first.numel() <= _BLOCK:
+        return _call_each(function, [tensors])
     rows = max(1, _BLOCK * len(first) // max(1, first.numel()))
     pieces = list(zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True))
     share = -(-len(pieces) // cpu_count())

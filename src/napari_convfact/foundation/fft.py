@@ -14,6 +14,14 @@ from torch import Tensor
 
 from napari_convfact.foundation.device import cpu_count
 
+# A transform of fewer samples is done before another thread has begun.
+_ALONE = 2**16
+
+
+def workers(samples: int) -> int:
+    """Return on how many threads to transform so many samples."""
+    return 1 if samples < _ALONE else cpu_count()
+
 
 def fast_length(n: int) -> int:
     """Return the smallest length of at least `n` whose real transform is fast."""
@@ -43,7 +51,7 @@ def rfftn(x: Tensor, shape: Sequence[int]) -> Tensor:
     axes = tuple(range(-len(shape), 0))
     if _through_torch(x):
         return torch.fft.rfftn(x, s=tuple(shape), dim=axes)
-    spectrum = scipy.fft.rfftn(x.numpy(), s=tuple(shape), axes=axes, workers=cpu_count())
+    spectrum = scipy.fft.rfftn(x.numpy(), s=tuple(shape), axes=axes, workers=workers(x.numel()))
     result: Tensor = torch.from_numpy(spectrum)
     return result
 
@@ -71,8 +79,9 @@ def irfftn(spectrum: Tensor, shape: Sequence[int], *, overwrite: bool = False) -
     work = spectrum.resolve_conj().numpy()
     if len(shape) > 1:
         # scipy's irfftn always copies its input; these two passes need not.
-        work = scipy.fft.ifftn(work, axes=axes[:-1], overwrite_x=overwrite, workers=cpu_count())
-    image = scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=cpu_count())
+        threads = workers(work.size)
+        work = scipy.fft.ifftn(work, axes=axes[:-1], overwrite_x=overwrite, workers=threads)
+    image = scipy.fft.irfft(work, n=shape[-1], axis=-1, workers=workers(work.size))
     result: Tensor = torch.from_numpy(image)
     return result
 
@@ -96,7 +105,7 @@ def fftn(x: Tensor, shape: Sequence[int]) -> Tensor:
     if _through_torch(x):
         return torch.fft.fftn(x, s=tuple(shape), dim=axes)
     work = x.resolve_conj().numpy()
-    spectrum = scipy.fft.fftn(work, s=tuple(shape), axes=axes, workers=cpu_count())
+    spectrum = scipy.fft.fftn(work, s=tuple(shape), axes=axes, workers=workers(work.size))
     result: Tensor = torch.from_numpy(spectrum)
     return result
 
@@ -121,7 +130,7 @@ def fft(x: Tensor, dim: int, *, overwrite: bool = False) -> Tensor:
     if _through_torch(x):
         return torch.fft.fft(x, dim=dim)
     work = x.resolve_conj().numpy()
-    values = scipy.fft.fft(work, axis=dim, overwrite_x=overwrite, workers=cpu_count())
+    values = scipy.fft.fft(work, axis=dim, overwrite_x=overwrite, workers=workers(work.size))
     result: Tensor = torch.from_numpy(values)
     return result
 
@@ -146,7 +155,7 @@ def ifft(spectrum: Tensor, dim: int, *, overwrite: bool = False) -> Tensor:
     if _through_torch(spectrum):
         return torch.fft.ifft(spectrum, dim=dim)
     work = spectrum.resolve_conj().numpy()
-    values = scipy.fft.ifft(work, axis=dim, overwrite_x=overwrite, workers=cpu_count())
+    values = scipy.fft.ifft(work, axis=dim, overwrite_x=overwrite, workers=workers(work.size))
     result: Tensor = torch.from_numpy(values)
     return result
 
