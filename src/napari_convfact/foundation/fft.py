@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_convfact.foundation.device import cpu_count
 
 # A transform of fewer samples is done before another thread has begun.
-_ALONE = 2**16
+_ALONE = 2**15
 
 
 def workers(samples: int) -> int:
