@@ -240,7 +240,7 @@ def test_colours_in_planes_are_colours(read, tmp_path):
         image = read(path)
         assert image.rgb
         np.testing.assert_array_equal(np.asarray(image.data[:]), data)
-        assert image.axis_labels[-2:] == ("y", "x")
+        assert image.axis_labels == ("z", "y", "x")[3 - len(image.scale) :]
         assert len(image.scale) == data.ndim - 1
 
 

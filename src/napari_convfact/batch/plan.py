@@ -155,7 +155,7 @@ def _too_small(needed: float, reach: Reach, memory: float) -> str:
     whole = [f"axis {i + 1}" for i, h in enumerate(reach.halo) if h is None]
     if whole:
         reason = f"No halo keeps the error at seams across {' and '.join(whole)} as small as asked"
-        larger = ", or a larger seam error"
+        larger = " or a larger seam error"
     else:
         reason = f"Tiles need a halo of {_times([h or 0 for h in reach.halo])} voxels"
         larger = ""

@@ -95,8 +95,8 @@ def _name_unknown_axes(axes: str) -> str:
     """Take the unnamed stack axis of a plain file for z, as viewers do."""
     if "Z" in axes:
         return axes
-    for unnamed in ("QYX", "IYX"):
-        axes = axes.replace(unnamed, "ZYX")
+    for unnamed in ("QYX", "IYX", "QSYX", "ISYX"):
+        axes = axes.replace(unnamed, "Z" + unnamed[1:])
     return axes
 
 
