@@ -336,6 +336,20 @@ def test_random_tiles_are_verified(files, tmp_path):
         run(verify_job(output, seed=-1))
 
 
+def test_a_source_of_another_shape_is_not_what_was_run_on(files, tmp_path):
+    """As a layer that a viewer took from a file with more axes, or a file that was replaced."""
+    source = tmp_path / "beads.ome.zarr"
+    cf.write_image(source, files["image"])
+    output = tmp_path / "a.ome.zarr"
+    run(tiled_job(wiener({**files, "image": read_image(source)}, output), limit(4)))
+    cropped = replace(files["image"], data=np.asarray(files["image"].data)[:500])
+    cf.write_image(source, cropped, overwrite=True)
+    with pytest.raises(
+        ValueError, match=r"the shape \(500, 700\) and the recipe says \(600, 700\)"
+    ):
+        run(verify_job(output))
+
+
 def test_lost_values_are_no_small_error(files, tmp_path):
     output = tmp_path / "a.ome.zarr"
     run(tiled_job(wiener(files, output), limit(4)))

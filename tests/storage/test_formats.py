@@ -229,21 +229,6 @@ def test_a_pickle_in_a_numpy_file_is_refused(tmp_path):
         read_image(tmp_path / "evil.npy")
 
 
-@pytest.mark.parametrize("read", [read_image, open_image])
-def test_colours_in_planes_are_colours(read, tmp_path):
-    """A planar file, as cameras and ImageMagick write it, and a stack of such pictures."""
-    picture = np.random.default_rng(0).integers(0, 255, (5, 6, 3), dtype=np.uint8)
-    for name, data in (("picture", picture), ("stack", np.stack([picture, 255 - picture]))):
-        path = tmp_path / f"{name}.tif"
-        planes = np.moveaxis(data, -1, -3)
-        tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
-        image = read(path)
-        assert image.rgb
-        np.testing.assert_array_equal(np.asarray(image.data[:]), data)
-        assert image.axis_labels == ("z", "y", "x")[3 - len(image.scale) :]
-        assert len(image.scale) == data.ndim - 1
-
-
 def test_a_folder_is_not_an_image(tmp_path):
     with pytest.raises(ValueError, match="is a folder: name a file in it"):
         read_image(tmp_path)

@@ -74,19 +74,14 @@ def _checked(image: SpatialImage, source: dict[str, Any]) -> SpatialImage:
         return image  # a recipe that was written by hand needs no more than the path
     if not all(isinstance(source[name], list) for name in ("shape", "scale", "units")):
         raise ValueError("The recipe's shapes, scales and units must be lists, one entry per axis.")
-    shape = tuple(source["shape"])
-    if shape != tuple(image.data.shape):
-        raise ValueError(
-            f"{image.path} has the shape {tuple(image.data.shape)} and the recipe says {shape}: "
-            "pass the right file with --input."
-        )
+    recorded = as_recorded(image, source)
     found = checksum(image.data)
     if found and source.get("checksum", found) != found:
         raise ValueError(
             f"{image.path} holds other values than the recipe was made with: pass the file that "
             "does, or this one, with --input."
         )
-    return as_recorded(image, source)
+    return recorded
 
 
 def _given(pairs: list[str]) -> dict[str, Path]:

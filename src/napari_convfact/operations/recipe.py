@@ -88,7 +88,18 @@ def as_recorded(image: SpatialImage, source: Mapping[str, Any]) -> SpatialImage:
     -------
     SpatialImage
         Its labels and its place are kept as far as they fit.
+
+    Raises
+    ------
+    ValueError
+        If the file holds another shape: it was replaced, or a viewer orders its axes otherwise.
     """
+    shape = tuple(source["shape"])
+    if shape != tuple(image.data.shape):
+        raise ValueError(
+            f"{image.path} has the shape {tuple(image.data.shape)} and the recipe says {shape}: "
+            "give the file that it was made with."
+        )
     ndim = len(source["scale"])
     fits = image.ndim >= ndim
     return replace(
@@ -96,7 +107,7 @@ def as_recorded(image: SpatialImage, source: Mapping[str, Any]) -> SpatialImage:
         name=source["name"],
         scale=tuple(source["scale"]),
         units=tuple(source["units"]),
-        rgb=len(source["shape"]) > ndim,
+        rgb=len(shape) > ndim,
         axis_labels=image.axis_labels[:ndim] if fits else (),
         translate=image.translate[:ndim] if fits else (),
     )

@@ -43,12 +43,13 @@ def open_lazily(path: Path) -> SpatialImage:
 def _described(file: tifffile.TiffFile, data: Any, path: Path) -> SpatialImage:
     axes = file.series[0].axes
     sizes = _voxel_size(file)
-    rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB and "S" in axes  # type: ignore[union-attr]
-    axes = _name_unknown_axes(axes)
-    order = _space_last(axes, rgb)
-    if order != tuple(range(len(axes))):
-        data = reordered(data, order)
-    spatial = "".join(axes[axis] for axis in order).removesuffix("S" if rgb else "")
+    rgb = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB and axes[-1:] == "S"  # type: ignore[union-attr]
+    spatial = axes[:-1] if rgb else axes
+    spatial = _name_unknown_axes(spatial)
+    order = _space_last(spatial)
+    if order != tuple(range(len(spatial))):
+        data = reordered(data, (*order, len(order)) if rgb else order)
+        spatial = "".join(spatial[axis] for axis in order)
     scale = tuple(sizes.get(letter, (1.0, "pixel"))[0] for letter in spatial)
     units = tuple(sizes.get(letter, (1.0, "pixel"))[1] for letter in spatial)
     labels = tuple(_LABELS.get(letter, letter.lower()) for letter in spatial)
@@ -93,20 +94,14 @@ def write(path: Path, image: SpatialImage, provenance: Mapping[str, Any]) -> Non
 
 def _name_unknown_axes(axes: str) -> str:
     """Take the unnamed stack axis of a plain file for z, as viewers do."""
-    if "Z" in axes:
-        return axes
-    for unnamed in ("QYX", "IYX", "QSYX", "ISYX"):
-        axes = axes.replace(unnamed, "Z" + unnamed[1:])
+    if "Z" not in axes and axes.endswith(("QYX", "IYX")):
+        return axes[:-3] + "ZYX"
     return axes
 
 
-def _space_last(axes: str, rgb: bool) -> tuple[int, ...]:
-    """Return the order that puts z, y and x last, and behind them the samples of a colour.
-
-    ImageJ has the channels behind z, and planar files have their colours in front.
-    """
-    last = "ZYXS" if rgb else "ZYX"
-    return tuple(sorted(range(len(axes)), key=lambda axis: last.find(axes[axis])))
+def _space_last(axes: str) -> tuple[int, ...]:
+    """Return the order that puts z, y and x last: ImageJ has the channels behind z."""
+    return tuple(sorted(range(len(axes)), key=lambda axis: "ZYX".find(axes[axis])))
 
 
 def _axes_letters(labels: tuple[str, ...]) -> str:
