@@ -32,12 +32,18 @@ REPORTS = HERE.parent / "docs" / "benchmarks"
 def heading(name: str, options: list[str]) -> str:
     """Say what was run, and on what."""
     versions = ", ".join(f"{p} {metadata.version(p)}" for p in ("numpy", "scipy", "torch"))
-    command = " ".join(["python -m benchmarks", name, *options])
+    command = " ".join(["python -m benchmarks", name, *map(_without_place, options)])
     return (
         f"# {name.replace('_', ' ').capitalize()}\n\n"
         f"Written by `{command}` on Python {platform.python_version()}, {versions}. "
         f"{choose_device().reason}\n\n"
     )
+
+
+def _without_place(option: str) -> str:
+    """Keep the last name of a folder: where it was on this machine says nothing to others."""
+    flag, equals, value = option.partition("=")
+    return f"{flag}{equals}{Path(value).name}" if Path(value).is_absolute() else option
 
 
 def run(name: str, options: list[str]) -> bool:
