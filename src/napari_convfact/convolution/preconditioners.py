@@ -94,7 +94,7 @@ def circulant_preconditioner(inverse: Tensor, torus: Sequence[int], shape: Seque
     Returns
     -------
     callable
-        A map of tensors ``(..., *input_shape)``.
+        A map of tensors ``(..., *shape)``, or ``(..., c_in, *shape)`` where channels mix.
     """
     ndim = len(shape)
 

@@ -33,7 +33,18 @@ _MARGIN, _LARGEST_PART = 64, 8
 
 
 def preconditioner_torus(shape: Sequence[int], psf_shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the size of the largest transforms that an `ExtendedSolver` takes."""
+    """Return the size of the largest transforms that an `ExtendedSolver` takes.
+
+    Parameters
+    ----------
+    shape, psf_shape : sequence of int
+        Spatial shapes of the images and of the PSF.
+
+    Returns
+    -------
+    tuple of int
+        At least ``shape + 2 * (psf_shape - 1)``.
+    """
     return fft.fast_shape(
         [
             n + k - 1 + max(k - 1, min(_MARGIN, n // _LARGEST_PART))

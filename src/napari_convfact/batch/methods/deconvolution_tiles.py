@@ -26,8 +26,9 @@ SAMPLE, SAMPLES = 2**22, 4
 # So many are looked at where those have no value.
 _MORE_SAMPLES = 64
 # Safety of errors that were measured on a sample: a volume has worse places. The last one of a
-# profile is no cut's but round-off, of which a volume has more extreme values than a sample.
-_MARGIN, _ROUND_OFF_MARGIN = 2.0, 1.0
+# profile is no cut's but round-off, of which a volume has more extreme values than a sample: it
+# counts once more.
+_MARGIN = 2.0
 # An axis of fewer voxels has no place at a distance from a cut through its middle.
 _LEAST_CUT = 4
 
@@ -175,7 +176,7 @@ class DeconvolutionTiles(ABC):
             sample = liveliest(samples)
             apply = partial(self._solve_once, float(sample.mean(dtype=np.float64)))
             profile = yield from cut_profile(apply, sample, axis, faces=self.faces_count)
-            profile = _MARGIN * profile + _ROUND_OFF_MARGIN * profile[-1]
+            profile = _MARGIN * profile + profile[-1]
             if profile[-1] <= tolerance or length >= spatial[axis]:
                 return profile
             length *= 2
